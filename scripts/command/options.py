@@ -1,0 +1,166 @@
+"""The command line of scripts/portolan: verbs, options, and errors that say what would have been right.
+
+Pure: takes words, returns Options or raises Usage (exit 64). Nothing here looks at the machine.
+"""
+
+import difflib
+import re
+
+
+class Usage(Exception):
+    """Bad usage or scenario: exit 64."""
+
+
+class Cannot(Exception):
+    """This machine cannot: exit 69. The text names the cure."""
+
+
+# verb: (arguments, least, most, {option: its value's name, or None for a switch}, one line of help)
+VERBS = {
+    "validate": ("SCENARIO...", 1, None, {"--yes": None}, "schema and sense; nothing is run"),
+    "plan": ("SCENARIO", 1, 1, {"--seed": "N", "--yes": None},
+             "the resolved plan as JSON; what it will cost to run on standard error"),
+    "run": ("SCENARIO|PLAN", 1, 1,
+            {"--on": "sim", "--fidelity": "lean", "--seed": "N", "--twice": None, "--out": "DIR", "--json": None,
+             "--wall-limit": "T", "--junit": "FILE", "--no-report": None, "--expect": "CONDITIONS", "--yes": None},
+            "compile, simulate, check, report"),
+    "check": ("RUN", 1, 1, {"--json": None, "--junit": "FILE", "--yes": None}, "judge the records of a run again"),
+    "records": ("RUN", 1, 1, {"--csv": None, "--yes": None}, "the records, to read or to load elsewhere"),
+    "report": ("RUN...", 1, None, {"--out": "DIR", "--yes": None}, "HTML with plots and a map"),
+}
+
+LATER_VERBS = {
+    "agree": "how far two runs disagree (it needs runs on emu or hw)",
+    "compare": "the regression gate",
+    "explore": "the search for fault schedules",
+    "ps": "emulation", "exec": "emulation", "down": "emulation",
+    "bench": "the benchmarks",
+}
+
+LATER_OPTIONS = {
+    "--reassembly": "reassembly is portable in this release; bpf comes later",
+    "--pcap": "packet capture comes with fidelity full",
+    "--hold": "holding a run is for emulations",
+}
+
+CHOICES = {
+    "--on": (("sim",), {"emu": "emulation in namespaces", "hw": "hardware"}),
+    "--fidelity": (("lean",), {"full": "fidelity full (ns-3 nodes, IP and UDP)"}),
+    "--reassembly": (("portable",), {"bpf": "reassembly in the kernel"}),
+}
+
+UNITS = {"": 1, "s": 1, "ms": 0.001, "min": 60, "h": 3600}
+
+
+class Options:
+    def __init__(self, verb):
+        self.verb = verb
+        self.arguments = []
+        self.values = {}
+
+    def get(self, name, default=None):
+        return self.values.get(name, default)
+
+    def __contains__(self, name):
+        return name in self.values
+
+
+def help_text():
+    lines = ["Portolan rehearses a message network before anyone trusts it with traffic.", ""]
+    for verb, (arguments, _, _, options, text) in VERBS.items():
+        words = " ".join(f"[{name}{' ' + value if value else ''}]" for name, value in options.items() if name != "--yes")
+        lines.append(f"  scripts/portolan {verb} {arguments} {words}".rstrip())
+        lines.append(f"      {text}")
+    lines += ["", "  --yes installs missing Debian packages without asking.",
+              "  Exit codes: 0 held, 1 failed, 2 inconclusive, 64 bad usage or scenario, 69 this machine cannot,",
+              "  130/143 interrupted. README.md tells the rest."]
+    return "\n".join(lines)
+
+
+def nearest(word, known):
+    found = difflib.get_close_matches(word, known, 1, 0.6)
+    return f"; did you mean {found[0]}?" if found else ""
+
+
+def integer(name, text, least, most):
+    if not re.fullmatch(r"[0-9]+", text) or not least <= int(text) <= most:
+        raise Usage(f'{name} {text}: a whole number from {least} to {most} is needed')
+    return int(text)
+
+
+def seconds(name, text):
+    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?) ?([a-z]*)", text.strip())
+    if not found or found[2] not in UNITS or float(found[1]) * UNITS[found[2]] <= 0:
+        raise Usage(f'{name} {text}: a time above zero is needed, such as "90 s" or "5 min"')
+    return float(found[1]) * UNITS[found[2]]
+
+
+def convert(name, text):
+    if name in CHOICES:
+        now, later = CHOICES[name]
+        if text in later:
+            raise Usage(f"{name} {text}: {later[text]} is not in this release; available: {', '.join(now)}")
+        if text not in now:
+            raise Usage(f'{name} {text}: no such choice{nearest(text, now)}; available: {", ".join(now)}')
+        return text
+    if name == "--seed":
+        return integer(name, text, 0, 2**64 - 1)
+    if name == "--wall-limit":
+        return seconds(name, text)
+    if not text:
+        raise Usage(f"{name} needs a value")
+    return text
+
+
+def parse(words):
+    """Options of a command line; Usage where it is wrong."""
+    words = list(words)
+    if not words:
+        raise Usage("what shall it be? verbs: " + ", ".join(VERBS) + " (scripts/portolan --help)")
+    verb = words.pop(0)
+    if verb in LATER_VERBS:
+        raise Usage(f"{verb}: {LATER_VERBS[verb]} is not in this release; available: {', '.join(VERBS)}")
+    if verb not in VERBS:
+        raise Usage(f'no verb "{verb}"{nearest(verb, VERBS)}; available: {", ".join(VERBS)}')
+    arguments, least, most, known, _ = VERBS[verb]
+    options = Options(verb)
+    only_arguments = False
+    while words:
+        word = words.pop(0)
+        if word == "--" and not only_arguments:
+            only_arguments = True
+        elif word.startswith("-") and word != "-" and not only_arguments:
+            take_option(options, known, word, words)
+        else:
+            options.arguments.append(word)
+    count = len(options.arguments)
+    if count < least or (most is not None and count > most):
+        raise Usage(f"{verb} takes {arguments}; {count} given")
+    if verb == "records" and "--csv" not in options:
+        raise Usage("records prints as CSV only, for now: add --csv")
+    return options
+
+
+def take_option(options, known, word, words):
+    name, equals, value = word.partition("=")
+    if name not in known:
+        if name in LATER_OPTIONS and options.verb == "run":
+            # `--reassembly portable` asks for what there is.
+            if name == "--reassembly" and (value if equals else (words[:1] or [""])[0]) == "portable":
+                if not equals:
+                    words.pop(0)
+                return
+            raise Usage(f"{name} is not in this release: {LATER_OPTIONS[name]}; available: {', '.join(known)}")
+        raise Usage(f'{options.verb} has no option {name}{nearest(name, known)}; available: {", ".join(known)}')
+    if name in options.values:
+        raise Usage(f"{name} is given twice")
+    if known[name] is None:
+        if equals:
+            raise Usage(f"{name} takes no value")
+        options.values[name] = True
+        return
+    if not equals:
+        if not words or words[0].startswith("--"):
+            raise Usage(f"{name} needs a value: {name} {known[name]}")
+        value = words.pop(0)
+    options.values[name] = convert(name, value)
