@@ -7,7 +7,7 @@ import ctypes
 import os
 import signal
 import subprocess
-import tempfile
+import time
 
 PR_SET_PDEATHSIG = 1
 GRACE_S = 5.0
@@ -67,22 +67,30 @@ def run(words, stdout=None, stderr=None, limit_s=None, env=None, cwd=None, foreg
 
     `foreground` children share our terminal (they may ask). `tick()` is called about each second while one waits.
     """
+    return _run(words, stdout, stderr, limit_s, env, cwd, foreground, tick)[0]
+
+
+def capture(words, stderr=None, limit_s=None, env=None, cwd=None, tick=None):
+    """The same, with what it prints: (status, bytes)."""
+    return _run(words, subprocess.PIPE, stderr, limit_s, env, cwd, False, tick)
+
+
+def _run(words, stdout, stderr, limit_s, env, cwd, foreground, tick):
     child = subprocess.Popen([str(word) for word in words], stdout=stdout, stderr=stderr, env=env, cwd=cwd,
                              stdin=None if foreground else subprocess.DEVNULL,
                              process_group=None if foreground else 0, preexec_fn=_before_exec)
-    waited_s = 0.0
+    began = time.monotonic()
     try:
         while True:
-            step_s = 1.0 if limit_s is None else max(0.001, min(1.0, limit_s - waited_s))
+            left_s = 1.0 if limit_s is None else limit_s - (time.monotonic() - began)
             try:
-                status = child.wait(step_s)
-                return status if status >= 0 else 128 - status
+                out, _ = child.communicate(timeout=max(0.001, min(1.0, left_s)))
+                return (child.returncode if child.returncode >= 0 else 128 - child.returncode), out
             except subprocess.TimeoutExpired:
-                waited_s += step_s
+                if left_s <= 0:
+                    raise TookTooLong() from None
                 if tick:
                     tick()
-                if limit_s is not None and waited_s >= limit_s:
-                    raise TookTooLong() from None
     except BaseException:
         if foreground:
             child.terminate()
@@ -90,11 +98,3 @@ def run(words, stdout=None, stderr=None, limit_s=None, env=None, cwd=None, foreg
         else:
             end(child)
         raise
-
-
-def capture(words, **options):
-    """(status, stdout bytes); for short commands that print little, or a plan."""
-    with tempfile.TemporaryFile() as out:
-        status = run(words, stdout=out, **options)
-        out.seek(0)
-        return status, out.read()

@@ -77,12 +77,15 @@ def guarded(words):
     except Cannot as error:
         print(f"portolan: {error}", file=sys.stderr)
         return 69
-    except children.Interrupted as stop:
-        print(f"portolan: interrupted ({stop})", file=sys.stderr)
-        return 128 + stop.signum
     except BrokenPipeError:  # the reader of our output has gone; that is its right
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
+    except OSError as error:
+        print(f"portolan: {error.filename or 'this machine'}: {error.strerror}", file=sys.stderr)
+        return 69
+    except children.Interrupted as stop:
+        print(f"portolan: interrupted ({stop})", file=sys.stderr)
+        return 128 + stop.signum
 
 
 if __name__ == "__main__":

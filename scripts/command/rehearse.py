@@ -104,10 +104,10 @@ def prepared(options, plan):
             folder = folder.with_name(f"{name}-{plan['seed']}-{stamp}-{number}")
     try:
         if folder.exists() and not folder.is_dir():
-            raise Cannot(f"{folder}: not a folder; give another with --out")
+            raise Usage(f"--out {folder}: not a folder; give a new or empty one")
         if folder.is_dir() and any(folder.iterdir()):
             if not is_run(folder):
-                raise Cannot(f"{folder}: not empty and not a run, so left alone; give another with --out")
+                raise Usage(f"--out {folder}: not empty and not a run, so left alone; give a new or empty folder")
             for name in OURS:
                 remove(folder / name)
         (folder / "logs").mkdir(parents=True, exist_ok=True)
@@ -210,8 +210,8 @@ class Rehearsal:
             words += ["--wall-limit", f"{wall_limit_s:g}"]
         # The simulator keeps to its limit by itself and closes its records; we only make sure.
         status, _ = self.process(name, words, f"simulating {self.plan.get('name')}",
-                                 None if wall_limit_s is None else wall_limit_s + 10)
-        return status
+                                 None if wall_limit_s is None else wall_limit_s + 5)
+        return INCONCLUSIVE if status == 1 else status  # only the checker can say "failed"
 
     def replay(self):
         words = ["scripts/portolan", "run", str(self.folder / "plan.json"), "--expect",
@@ -318,7 +318,7 @@ def conclude(this, statuses, troubles):
     summary = read_summary(this.folder)
     code = verdict_code(statuses, summary)
     if code in (2, 69) and shutil.disk_usage(this.folder).free < 1 << 20:
-        raise OSError(errno.ENOSPC, "no space left on device", str(this.folder))
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(this.folder))
     page = report(this)
     if "--junit" in this.options:
         write_junit(this, pathlib.Path(this.options.get("--junit")), code, troubles)
