@@ -38,8 +38,8 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def _before_exec():
-    # Where we are killed without a chance to clean up, the kernel ends the child.
-    _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    # Where we are killed without a chance to clean up, the kernel asks the child to end.
+    _libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
     for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(signum, signal.SIG_DFL)
 
