@@ -43,7 +43,9 @@ class Tree(unittest.TestCase):
             ("broker/engine.cpp", '  #  include <sys/socket.h>'),
             ("broker/engine_test.cpp", '#include <netinet/in.h>'),
             ("broker/engine.cpp", '#include <unordered_map>'),
-            ("broker/engine.cpp", '#include <chrono>'),
+            ("broker/engine.cpp", 'auto now = std::chrono::steady_clock::now();'),
+            ("sim/link/link_model.cpp", 'srand(time(nullptr));'),
+            ("broker/engine.cpp", '  clock_gettime(CLOCK_MONOTONIC, &t);'),
             ("bpf/load.cpp", '#include "scenarios/base/error.hpp"'),
             ("bpf/layout/wire.h", '#include "broker/engine.hpp"'),
             ("results/record/record.cpp", '#include "results/check/check.hpp"'),
@@ -65,6 +67,10 @@ class Tree(unittest.TestCase):
 
     def test_tests_of_an_engine_may_have_threads(self):
         self.assertEqual([], self.found({"broker/accept_test.cpp": "#include <thread>"}))
+
+    def test_calendars_and_times_that_are_arguments_are_no_clock(self):
+        self.assertEqual([], self.found({"scenarios/load/nmea.cpp": "#include <chrono>\nusing std::chrono::system_clock;",
+                                         "broker/engine.hpp": "std::uint64_t time() const;  // clock()"}))
 
     def test_forbidden_links_are_found(self):
         graph = "portolan_broker|broker|{}\nportolan_check|results/check|\nportolan_link|sim/link|{}\nportolan_sim|sim|ns3::core\n"
