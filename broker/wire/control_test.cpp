@@ -1,0 +1,198 @@
+// Control bodies: the layout of PROTOCOL.md byte for byte, round trips, and everything that must be refused.
+#include "broker/wire/control.hpp"
+
+#include <gtest/gtest.h>
+
+#include <array>
+#include <deque>
+#include <random>
+#include <vector>
+
+namespace portolan::broker::wire {
+namespace {
+
+template <typename Body>
+std::vector<std::uint8_t> bytes(const Body& body) {
+  std::vector<std::uint8_t> out(kControlBytesMax);
+  out.resize(encode(body, out));
+  return out;
+}
+
+// Encodes, decodes, and asks that each truncation and each extension is refused and that the bytes come out again.
+template <typename Body>
+Body round_trip(const Body& body) {
+  static std::deque<std::vector<std::uint8_t>> kept;  // what comes back points into the bytes
+  const auto& wire = kept.emplace_back(bytes(body));
+  EXPECT_FALSE(wire.empty());
+  Body back{};
+  EXPECT_TRUE(decode(wire, back));
+  for (std::size_t n = 0; n < wire.size(); ++n) {
+    Body ignored{};
+    EXPECT_FALSE(decode(std::span(wire).first(n), ignored)) << "truncated to " << n;
+    std::vector<std::uint8_t> small(n);
+    EXPECT_EQ(encode(body, small), 0u) << "into " << n;
+  }
+  auto longer = wire;
+  longer.push_back(0);
+  Body ignored{};
+  EXPECT_FALSE(decode(longer, ignored));
+  return back;
+}
+
+TEST(Control, TopicLayout) {
+  const TopicBody body{.alias = 0x01020304, .lane = PTL_LANE_BULK, .name = "ais/a"};
+  const std::vector<std::uint8_t> expected{4, 3, 2, 1, 3, 0, 5, 0, 'a', 'i', 's', '/', 'a'};
+  EXPECT_EQ(bytes(body), expected);
+}
+
+TEST(Control, StreamLayout) {
+  const StreamBody body{.alias = 1,
+                        .topic = 2,
+                        .publisher = 3,
+                        .start = 4,
+                        .previous_last = 5,
+                        .incarnation = 7,
+                        .previous_incarnation = 6};
+  const auto wire = bytes(body);
+  ASSERT_EQ(wire.size(), 40u);
+  EXPECT_EQ(wire[0], 1);
+  EXPECT_EQ(wire[4], 2);
+  EXPECT_EQ(wire[8], 3);
+  EXPECT_EQ(wire[16], 4);
+  EXPECT_EQ(wire[24], 5);
+  EXPECT_EQ(wire[32], 7);
+  EXPECT_EQ(wire[36], 6);
+}
+
+TEST(Control, RoundTrips) {
+  EXPECT_EQ(round_trip(TopicBody{.alias = 9, .lane = PTL_LANE_REALTIME, .name = "berth/7/level"}).name,
+            "berth/7/level");
+  const auto stream = round_trip(StreamBody{.alias = 1,
+                                            .topic = 2,
+                                            .publisher = ~0ull,
+                                            .start = 1ull << 40,
+                                            .previous_last = kUnknownLast,
+                                            .incarnation = 9,
+                                            .previous_incarnation = 8});
+  EXPECT_EQ(stream.publisher, ~0ull);
+  EXPECT_EQ(stream.start, 1ull << 40);
+  EXPECT_EQ(stream.previous_last, kUnknownLast);
+  const auto add = round_trip(
+      InterestBody{.version = 77, .incarnation = 3, .op = InterestOp::add, .replay = 2, .filter = "ais/+/position"});
+  EXPECT_EQ(add.version, 77u);
+  EXPECT_EQ(add.replay, 2);
+  EXPECT_EQ(add.filter, "ais/+/position");
+  round_trip(InterestBody{.version = 0, .incarnation = 3, .op = InterestOp::snapshot_begin, .replay = 0, .filter = {}});
+  round_trip(InterestBody{.version = 1, .incarnation = 3, .op = InterestOp::remove, .replay = 0, .filter = "#"});
+  const std::array<std::uint64_t, 3> ids{5, 1ull << 50, 7};
+  SubscribedBody subscribed{};
+  subscribed.version = 4;
+  subscribed.unreachable = 3;
+  subscribed.total = 12;
+  subscribed.harbours = ids.data();
+  const auto wire = bytes(subscribed);
+  SubscribedBody back{};
+  ASSERT_TRUE(decode(wire, back));
+  EXPECT_EQ(back.total, 12u);
+  for (std::uint32_t i = 0; i < 3; ++i) EXPECT_EQ(back.harbour(i), ids[i]);
+  EXPECT_EQ(back.harbour(3), 0u);
+  round_trip(subscribed);
+  EXPECT_EQ(round_trip(ResumeBody{.publisher = 8, .next = 2, .topic = 3, .incarnation = 4}).next, 2u);
+  EXPECT_EQ(round_trip(DetachedBody{.reason = 5}).reason, 5u);
+  EXPECT_EQ(round_trip(GapBody{.first = 3, .last = kUnknownLast, .stream = 6, .reason = 2}).last, kUnknownLast);
+  EXPECT_EQ(round_trip(BusyBody{.retry_after_ns = 1, .lane = 2, .number = 3, .reason = 4}).number, 3u);
+  EXPECT_EQ(round_trip(GoneBody{.lane = 2, .first = 3, .last = 4}).last, 4u);
+  EXPECT_EQ(round_trip(AskBody{.what = kAskCursors}).what, kAskCursors);
+}
+
+TEST(Control, RefusesWhatMeansNothing) {
+  EXPECT_TRUE(bytes(TopicBody{.alias = 0, .lane = 2, .name = "a"}).empty());
+  EXPECT_TRUE(bytes(TopicBody{.alias = 1, .lane = 0, .name = "a"}).empty());
+  EXPECT_TRUE(bytes(TopicBody{.alias = 1, .lane = 4, .name = "a"}).empty());
+  EXPECT_TRUE(bytes(TopicBody{.alias = 1, .lane = 2, .name = "a/+"}).empty());
+  EXPECT_TRUE(bytes(TopicBody{.alias = 1, .lane = 2, .name = ""}).empty());
+  EXPECT_TRUE(bytes(StreamBody{.alias = 1, .topic = 1, .publisher = 0, .incarnation = 1}).empty());
+  EXPECT_TRUE(bytes(StreamBody{.alias = 1, .topic = 1, .publisher = 1, .start = 0, .incarnation = 1}).empty());
+  EXPECT_TRUE(
+      bytes(StreamBody{.alias = 1, .topic = 1, .publisher = 1, .incarnation = 2, .previous_incarnation = 2}).empty());
+  EXPECT_TRUE(bytes(StreamBody{.alias = 1, .topic = 1, .publisher = 1, .previous_last = 3, .incarnation = 2}).empty());
+  EXPECT_TRUE(
+      bytes(InterestBody{.version = 1, .incarnation = 1, .op = InterestOp::add, .replay = 3, .filter = "a"}).empty());
+  EXPECT_TRUE(
+      bytes(InterestBody{.version = 1, .incarnation = 1, .op = InterestOp::add, .replay = 0, .filter = ""}).empty());
+  EXPECT_TRUE(
+      bytes(InterestBody{.version = 1, .incarnation = 1, .op = InterestOp::snapshot_end, .replay = 0, .filter = "a"})
+          .empty());
+  EXPECT_TRUE(bytes(GapBody{.first = 4, .last = 3, .stream = 1, .reason = 1}).empty());
+  EXPECT_TRUE(bytes(AskBody{.what = 3}).empty());
+  EXPECT_TRUE(bytes(BusyBody{.retry_after_ns = 0, .lane = 0, .number = 1, .reason = 0}).empty());
+  auto topic = bytes(TopicBody{.alias = 1, .lane = 2, .name = "abc"});
+  topic[5] = 1;  // reserved
+  TopicBody out{};
+  EXPECT_FALSE(decode(topic, out));
+  topic[5] = 0;
+  topic[6] = 2;  // length disagrees
+  EXPECT_FALSE(decode(topic, out));
+  SubscribedBody many{};
+  const std::vector<std::uint64_t> ids(kHarboursMax + 1, 1);
+  many.unreachable = many.total = kHarboursMax + 1;
+  many.harbours = ids.data();
+  EXPECT_TRUE(bytes(many).empty());
+}
+
+// Whatever decodes, encodes to the same bytes: nothing is carried that the structs do not hold.
+template <typename Body>
+int accepted_as_is(std::span<const std::uint8_t> in) {
+  Body body{};
+  if (!decode(in, body)) return 0;
+  if constexpr (requires { body.encoded_ids; }) return 1;
+  EXPECT_EQ(bytes(body), std::vector<std::uint8_t>(in.begin(), in.end()));
+  return 1;
+}
+
+TEST(Control, RandomBytesDecodeToThemselvesOrNotAtAll) {
+  std::mt19937_64 draw(7);
+  int accepted = 0;
+  for (int round = 0; round < 50'000; ++round) {
+    std::array<std::uint8_t, 48> raw{};
+    for (auto& b : raw) b = static_cast<std::uint8_t>(draw() % 3 == 0 ? draw() : draw() % 4);
+    const auto in = std::span(raw).first(draw() % (raw.size() + 1));
+    accepted += accepted_as_is<TopicBody>(in) + accepted_as_is<StreamBody>(in) + accepted_as_is<InterestBody>(in) +
+                accepted_as_is<SubscribedBody>(in) + accepted_as_is<ResumeBody>(in) + accepted_as_is<GapBody>(in) +
+                accepted_as_is<BusyBody>(in) + accepted_as_is<GoneBody>(in) + accepted_as_is<AskBody>(in) +
+                accepted_as_is<DetachedBody>(in);
+  }
+  EXPECT_GT(accepted, 1'000);
+}
+
+TEST(Names, TopicsAndFilters) {
+  EXPECT_TRUE(valid_topic("ais/211234560/position"));
+  for (const char* bad : {"", "/a", "a/", "a//b", "a/+", "#", "a\nb", "a\x7f"}) EXPECT_FALSE(valid_topic(bad)) << bad;
+  for (const char* good : {"#", "+", "a/+/b", "a/#", "+/#", "a"}) EXPECT_TRUE(valid_filter(good)) << good;
+  for (const char* bad : {"", "a/#/b", "a#", "a/b+", "+a", "/", "#/a"}) EXPECT_FALSE(valid_filter(bad)) << bad;
+  EXPECT_TRUE(valid_topic(std::string_view("\xc3\xa9t\xc3\xa9")));
+  EXPECT_EQ(depth_of("a"), 1u);
+  EXPECT_EQ(depth_of("a/b/c"), 3u);
+}
+
+TEST(Names, Matching) {
+  EXPECT_TRUE(filter_matches("ais/+/position", "ais/12/position"));
+  EXPECT_FALSE(filter_matches("ais/+/position", "ais/12/static"));
+  EXPECT_FALSE(filter_matches("ais/+/position", "ais/12/position/x"));
+  EXPECT_FALSE(filter_matches("ais/+", "ais"));
+  EXPECT_TRUE(filter_matches("berth/#", "berth/1/level"));
+  EXPECT_TRUE(filter_matches("berth/#", "berth"));
+  EXPECT_FALSE(filter_matches("berth/#", "berths"));
+  EXPECT_TRUE(filter_matches("#", "x/y"));
+  EXPECT_TRUE(filter_matches("+/+", "x/y"));
+  EXPECT_FALSE(filter_matches("+", "x/y"));
+  EXPECT_FALSE(filter_matches("a/b/c", "a/b"));
+}
+
+TEST(Names, DigestTellsFilterAndReplayApart) {
+  EXPECT_NE(filter_digest("a", 0), filter_digest("a", 1));
+  EXPECT_NE(filter_digest("a", 0), filter_digest("b", 0));
+}
+
+}  // namespace
+}  // namespace portolan::broker::wire
