@@ -1,0 +1,140 @@
+// The packet half of an engine: sessions (handshake, numbering, tags, acknowledgement, repair, lanes, grants, credit,
+// pacing, heartbeats). It moves whole messages, each exactly once per session and lane, in order only on the control
+// lane; topics, order and retention belong to the Engine and ClientEngine above. Sans-I/O: see broker/types.hpp.
+// The wire is written up in broker/wire/PROTOCOL.md. Called by Engine and ClientEngine only; one thread.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "broker/limits.hpp"
+#include "broker/store.hpp"
+#include "broker/types.hpp"
+
+namespace portolan::broker {
+
+using SessionId = std::uint32_t;  // local handle, unique over the life of the endpoint; kNil: none
+enum class Lane : std::uint8_t { control = 0, ordered = 1, realtime = 2, bulk = 3 };
+
+struct SessionOptions {
+  bool initiate = false;                 // this side sends the handshake, and again for ever with back-off
+  std::uint64_t idle_interval_ns = 100'000'000;
+  std::uint64_t rate_bps = 0;            // pacing; 0: 1 Gbit/s
+  std::uint32_t fragment_bytes = PTL_FRAGMENT_DEFAULT;
+};
+
+struct SessionEvent {
+  enum class Kind : std::uint8_t { up, down } kind{};
+  SessionId session = kNil;
+  std::uint64_t peer = 0;             // authenticated identity
+  std::uint32_t peer_incarnation = 0;
+  std::uint64_t uid = 0;
+  bool configured = false;            // a configured peer (broker), else a client that came
+  DownReason reason = DownReason::none;
+};
+
+// A message to send on a data lane. The endpoint takes a reference of its own until it is acknowledged.
+struct Outgoing {
+  MessageId message = kNil;
+  std::uint32_t topic = 0;      // alias
+  std::uint32_t publisher = 0;  // alias
+  std::uint64_t sequence = 0;
+  std::uint32_t epoch = 0;
+};
+
+struct Incoming {
+  SessionId session = kNil;
+  Lane lane{};
+  std::uint32_t number = 0;     // session message number
+  bool repaired = false;        // part of it came in a retransmission
+  // data lanes: the caller owns one reference of `message`
+  MessageId message = kNil;
+  std::uint32_t topic = 0;
+  std::uint32_t publisher = 0;
+  std::uint64_t sequence = 0;
+  std::uint32_t epoch = 0;
+  // control lane: valid until the next poll_message
+  std::uint32_t control = 0;    // enum ptl_control
+  std::span<const std::uint8_t> body;
+};
+
+enum class SendResult : std::uint8_t { ok, no_room, not_up, too_long };
+
+struct Progress {
+  std::uint32_t sent = 0;       // last number given by send()
+  std::uint32_t admitted = 0;   // the peer holds all up to here
+  std::uint32_t delivered = 0;  // and all its downstreams have all up to here
+};
+
+struct InterestState {
+  std::uint32_t incarnation = 0;
+  std::uint64_t version = 0;
+  std::uint64_t digest = 0;
+};
+
+struct EndpointCounters {
+  std::uint64_t datagrams_in = 0, datagrams_out = 0, bytes_in = 0, bytes_out = 0;
+  std::uint64_t messages_in = 0, messages_out = 0;
+  std::uint64_t repair_datagrams = 0, repair_bytes = 0, spurious_repairs = 0, packets_lost = 0;
+  std::uint64_t acks_out = 0, heartbeats_out = 0, handshakes_in = 0, handshakes_out = 0, resets_in = 0, resets_out = 0;
+  std::uint64_t drops[static_cast<std::size_t>(Drop::kCount)] = {};
+};
+
+class Endpoint {
+ public:
+  Endpoint(const Limits& limits, const Identity& identity, const Entropy& entropy, Arena& arena, Store& store);
+
+  // Keeps a session to this peer for as long as the endpoint lives (options.initiate), or only knows it (the peer
+  // initiates). Before the first receive.
+  void configure_peer(const PeerConfig& peer, const SessionOptions& options);
+  // How sessions of clients that come by themselves are run; without this call strangers are refused. An empty
+  // allow-list admits every key (plain mode).
+  void accept_clients(const SessionOptions& options, std::span<const Key32> allowed);
+
+  // The host's side. A call does bounded work; poll until nothing comes.
+  void receive(Now now, PathId path, std::span<const DatagramView> datagrams, std::span<Verdict> verdicts);
+  bool poll_transmit(Now now, Transmit& out);
+  void release_transmit(std::uint32_t handle);
+  void tick(Now now);
+  std::uint64_t next_deadline() const;  // when tick or poll_transmit (pacing) next has work; kNever: on input only
+
+  // Upward.
+  bool poll_session_event(SessionEvent& out);
+  bool poll_message(Incoming& out);
+  bool poll_progress(SessionId& out);  // a session whose peer's admitted or delivered moved, each once
+  bool poll_room(SessionId& out);      // a session that said no_room and has room again, each once
+
+  // Downward.
+  SendResult send(Now now, SessionId session, Lane lane, const Outgoing& message, std::uint32_t& number);
+  // Control messages are never refused while the session is up and its bounded queue has room (else the session ends:
+  // a peer that acknowledges nothing). At most 1,200 bytes.
+  bool send_control(Now now, SessionId session, std::uint32_t control, std::span<const std::uint8_t> body);
+  // Control messages that send_control would still take now; 0 when not up. Announcements of many streams wait for room
+  // (acknowledgements bring it back) instead of ending the session.
+  std::uint32_t control_room(SessionId session) const;
+  Progress progress(SessionId session, Lane lane) const;
+  // All messages up to `number` that came on this lane have been delivered by everything below me.
+  void set_delivered(SessionId session, Lane lane, std::uint32_t number);
+  // The last polled message is refused: it counts as admitted, the peer gets BUSY (it learns by poll_message: control
+  // PTL_C_BUSY, encoded by the caller). The endpoint needs nothing else; kept here so that the contract is in one place.
+  void set_interest(const InterestState& mine);          // carried by every HEARTBEAT
+  bool peer_interest(SessionId session, InterestState& out) const;
+  void close(Now now, SessionId session, DownReason reason);  // tells the peer
+  void drain(Now now);                                        // CLOSE to everybody: a graceful stop
+
+  // What the receiver of this session would have to wait: for BUSY and detach decisions.
+  std::uint64_t backlog_bytes(SessionId session) const;
+  std::uint64_t smoothed_rtt_ns(SessionId session) const;
+  const EndpointCounters& counters() const;
+  struct HighWater {
+    const char* name;
+    std::uint64_t used_most, bound;
+  };
+  std::uint32_t high_water(std::span<HighWater> out) const;
+
+ private:
+  struct State;
+  State* s_ = nullptr;
+};
+
+}  // namespace portolan::broker
