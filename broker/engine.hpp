@@ -1,0 +1,75 @@
+// The broker as a deterministic state machine: sessions to clients and to the other brokers of its tenant, interest,
+// fan-out by the one-hop rule, retention, RESUME, GAP, detach, the three answers. Sans-I/O (broker/types.hpp); driven
+// by the daemon, the simulator, the tests and the fuzzer alike. One engine, one thread.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+#include "broker/session/endpoint.hpp"
+
+namespace portolan::broker {
+
+struct TopicRule {        // retention and lane by topic filter; the first that matches counts
+  std::string_view filter;
+  Lane lane = Lane::realtime;
+  std::uint64_t retain_ns = 0;
+  std::uint64_t retain_bytes = 0;
+};
+
+struct EngineConfig {
+  Identity identity;
+  Entropy entropy;
+  std::span<const PeerConfig> peers;         // the other brokers; the smaller id initiates
+  SessionOptions broker_sessions;            // `initiate` is ignored
+  SessionOptions client_sessions;
+  std::span<const Key32> allowed_clients;    // empty: every key
+  std::span<const TopicRule> topics;
+  std::uint64_t detach_ns = 10'000'000'000;  // absence or age of a downstream's backlog
+  std::uint64_t detach_bytes = 64u << 20;
+};
+
+struct EngineCounters {
+  std::uint64_t published_in = 0, forwarded_in = 0, delivered_out = 0, duplicates_dropped = 0;
+  std::uint64_t refused[8] = {};       // by RefuseReason
+  std::uint64_t gaps_told[8] = {};     // messages in GAPs told to downstreams, by GapReason
+  std::uint64_t detached = 0, resumed = 0, interest_mended = 0, retained_messages = 0, retained_bytes = 0;
+  std::uint64_t retention_expired = 0, backlog_bytes_high = 0;
+};
+
+class Engine {
+ public:
+  // Bytes that an engine with these limits takes from its arena (printed per pool by the daemon).
+  static std::size_t bytes_needed(const Limits& limits);
+  Engine(const Limits& limits, const EngineConfig& config, std::span<std::uint8_t> arena);
+  ~Engine();
+  Engine(const Engine&) = delete;
+  Engine& operator=(const Engine&) = delete;
+
+  // in
+  void receive(Now now, PathId path, std::span<const DatagramView> datagrams, std::span<Verdict> verdicts);
+  void segment_ready(Now now, SessionId session, std::uint32_t slot);  // the kernel path's doorbell (hint)
+  void disk_done(Now now, std::uint64_t token, DiskResult result);
+  void tick(Now now);
+  void drain(Now now);
+  // out
+  bool poll_transmit(Now now, Transmit& out);
+  void release_transmit(std::uint32_t handle);
+  bool poll_disk(DiskWrite& out);
+  bool poll_event(Event& out);
+  std::uint64_t next_deadline() const;
+  bool more_work() const;  // the last call stopped at its bound of work: call tick(now) again
+
+  const EngineCounters& counters() const;
+  const EndpointCounters& endpoint_counters() const;
+  std::uint32_t high_water(std::span<Endpoint::HighWater> out) const;
+  // Test hook: the next `count` control messages of this type that arrive are lost after their acknowledgement.
+  void lose_control_for_test(std::uint32_t control, std::uint32_t count);
+
+ private:
+  struct State;
+  State* s_ = nullptr;
+};
+
+}  // namespace portolan::broker

@@ -1,0 +1,70 @@
+// Follows each message from its intended time to each delivery and says where the time went, exactly: the parts of a
+// journey always sum to (delivered - intended). Kept by the simulator's host at the engines' boundary (Transmit::keys);
+// engines and wire know nothing of it. Bounded: what is older than `kForgetNs` or beyond `kLegsMax` is forgotten and
+// counted, and its deliveries get no `split` row.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <unordered_map>
+#include <vector>
+
+namespace portolan::sim {
+
+struct Parts {
+  std::int64_t propagation_ns = 0;
+  std::int64_t serialisation_ns = 0;
+  std::int64_t queueing_ns = 0;  // links, and waiting for pacing or window in a sender
+  std::int64_t repair_ns = 0;    // from the first try to the one that came; waiting for order behind a repair
+  std::int64_t broker_ns = 0;    // CPU and waiting for it
+};
+
+struct Travelled {
+  std::uint64_t key = 0;
+  Parts parts;  // up to the moment of departure
+  bool repaired = false;
+  bool known = false;
+};
+
+class Journeys {
+ public:
+  static constexpr std::uint64_t kForgetNs = 60'000'000'000;
+  static constexpr std::size_t kLegsMax = 4'000'000;
+
+  void published(std::uint64_t key, std::uint32_t process, std::uint64_t intended_ns, std::uint64_t now_ns);
+  // A datagram with this message leaves `process` for `to`; handled_ns is when the CPU began to send.
+  Travelled depart(std::uint64_t key, std::uint32_t process, std::uint32_t to, std::uint64_t now_ns, bool again);
+  // It arrives (the network's parts are those of its datagram) and is taken by the CPU at handled_ns.
+  void arrive(const Travelled& so_far, const Parts& network, std::uint32_t process, std::uint64_t now_ns,
+              std::uint64_t handled_ns);
+  // The application gets it. False when the journey is not known.
+  bool deliver(std::uint64_t key, std::uint32_t process, std::uint64_t now_ns, Parts& out, bool& repaired);
+  std::uint64_t forgotten() const { return forgotten_; }
+
+ private:
+  struct Try {
+    std::uint32_t to;
+    std::uint64_t first_ns;
+  };
+  struct Leg {
+    Parts parts;  // up to `handled_ns`
+    std::uint64_t handled_ns = 0;
+    bool repaired = false;
+    std::vector<Try> tries;
+  };
+  struct Name {
+    std::uint64_t key;
+    std::uint32_t process;
+    friend bool operator==(const Name&, const Name&) = default;
+  };
+  struct Hash {
+    std::size_t operator()(const Name& n) const { return n.key ^ (n.process * 0x9E3779B97F4A7C15ull); }
+  };
+  Leg& make(const Name& name, std::uint64_t now_ns);
+
+  std::unordered_map<Name, Leg, Hash> legs_;  // looked up only, never iterated
+  std::deque<std::pair<std::uint64_t, Name>> age_;
+  std::uint64_t forgotten_ = 0;
+};
+
+}  // namespace portolan::sim

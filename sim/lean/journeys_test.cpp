@@ -1,0 +1,62 @@
+#include "sim/lean/journeys.hpp"
+
+#include <gtest/gtest.h>
+
+namespace portolan::sim {
+namespace {
+
+std::int64_t sum(const Parts& p) {
+  return p.propagation_ns + p.serialisation_ns + p.queueing_ns + p.repair_ns + p.broker_ns;
+}
+
+TEST(Journeys, PartsSumToTheLatencyAndNameTheRepair) {
+  Journeys j;
+  constexpr std::uint64_t key = 7;
+  j.published(key, 1, 1'000, 1'200);                    // publisher 200 late
+  Travelled first = j.depart(key, 1, 2, 1'300, false);  // 100 pacing
+  EXPECT_TRUE(first.known);
+  Travelled again = j.depart(key, 1, 2, 6'300, true);  // lost; 5,000 until it goes again
+  Parts network;
+  network.propagation_ns = 900;
+  network.serialisation_ns = 50;
+  network.queueing_ns = 50;
+  j.arrive(again, network, 2, 7'300, 7'400);  // CPU takes it 100 later
+  Travelled on = j.depart(key, 2, 3, 7'400, false);
+  on.parts.broker_ns += 30;  // CPU to send
+  j.arrive(on, network, 3, 8'430, 8'430);
+  Parts parts;
+  bool repaired = false;
+  ASSERT_TRUE(j.deliver(key, 3, 8'500, parts, repaired));
+  EXPECT_TRUE(repaired);
+  EXPECT_EQ(sum(parts), 8'500 - 1'000);
+  EXPECT_EQ(parts.repair_ns, 5'000 + 70);
+  EXPECT_EQ(parts.propagation_ns, 1'800);
+  EXPECT_EQ(parts.serialisation_ns, 100);
+  EXPECT_EQ(parts.queueing_ns, 100 + 100);
+  EXPECT_EQ(parts.broker_ns, 200 + 100 + 30);
+  EXPECT_FALSE(j.deliver(key, 3, 8'600, parts, repaired));  // once
+}
+
+TEST(Journeys, ASpuriousRepairDoesNotRewriteTheWayOfWhatHasGoneOn) {
+  Journeys j;
+  j.published(1, 1, 0, 0);
+  const Travelled a = j.depart(1, 1, 2, 0, false);
+  j.arrive(a, Parts{}, 2, 1'000, 1'000);
+  (void)j.depart(1, 2, 3, 1'000, false);
+  const Travelled late = j.depart(1, 1, 2, 500, true);
+  j.arrive(late, Parts{}, 2, 9'000, 9'000);
+  const Travelled again = j.depart(1, 2, 4, 1'000, false);
+  EXPECT_FALSE(again.repaired);
+  EXPECT_EQ(again.parts.repair_ns, 0);
+}
+
+TEST(Journeys, ForgetTheOldAndCountThem) {
+  Journeys j;
+  j.published(1, 1, 0, 0);
+  j.published(2, 1, Journeys::kForgetNs + 1, Journeys::kForgetNs + 1);
+  EXPECT_EQ(j.forgotten(), 1u);
+  EXPECT_FALSE(j.depart(1, 1, 2, Journeys::kForgetNs + 2, false).known);
+}
+
+}  // namespace
+}  // namespace portolan::sim

@@ -1,0 +1,136 @@
+// portolan-sim: runs a plan in ns-3's virtual time and leaves a run directory's records behind.
+//   portolan-sim --plan PLAN --out DIR [--seed N] [--fidelity lean] [--wall-limit S] [--progress]
+// Writes DIR/records/*.rec and DIR/sim.json (trace hash, events, simulated and real seconds). Exit codes: README.
+#include <fmt/format.h>
+#include <sodium.h>
+
+#include <atomic>
+#include <chrono>
+#include <csignal>
+#include <cstdio>
+#include <cxxopts.hpp>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+#include "sim/lean/simulation.hpp"
+
+namespace {
+
+std::atomic<bool> interrupted{false};
+std::atomic<int> signal_number{0};
+
+extern "C" void on_signal(int number) {
+  signal_number = number;
+  interrupted = true;
+}
+
+int complain(const portolan::Error& error) {
+  fmt::print(stderr, "portolan-sim: {}\n", error.text());
+  return static_cast<int>(error.code);
+}
+
+portolan::Expected<std::string> slurp(const std::string& path) {
+  std::ifstream in(path, std::ios::binary);
+  std::ostringstream text;
+  text << in.rdbuf();
+  if (!in) return portolan::fail(portolan::Exit::usage, path, "cannot be read");
+  return text.str();
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  using portolan::Exit;
+  cxxopts::Options cli("portolan-sim", "Runs a plan in ns-3's virtual time.");
+  cli.add_options()("plan", "the plan (JSON)", cxxopts::value<std::string>())(
+      "out", "run directory", cxxopts::value<std::string>())("seed", "instead of the plan's",
+                                                             cxxopts::value<std::uint64_t>())(
+      "fidelity", "lean", cxxopts::value<std::string>()->default_value("lean"))(
+      "replay-folder", "where relative replay files start", cxxopts::value<std::string>()->default_value("."))(
+      "wall-limit", "seconds of real time; beyond it the run is inconclusive",
+      cxxopts::value<double>()->default_value("0"))("progress", "show progress")("help", "this text");
+  std::string plan_path, out;
+  std::uint64_t seed = 0;
+  bool own_seed = false;
+  portolan::sim::RunOptions options;
+  try {
+    const auto args = cli.parse(argc, argv);
+    if (args.count("help") > 0) {
+      fmt::print("{}\n", cli.help());
+      return 0;
+    }
+    if (args.count("plan") == 0 || args.count("out") == 0 || !args.unmatched().empty()) {
+      fmt::print(stderr, "portolan-sim: --plan PLAN and --out DIR are needed, and nothing else by position\n");
+      return static_cast<int>(Exit::usage);
+    }
+    if (args["fidelity"].as<std::string>() != "lean") {
+      fmt::print(stderr, "portolan-sim: --fidelity {}: only 'lean' exists so far\n",
+                 args["fidelity"].as<std::string>());
+      return static_cast<int>(Exit::usage);
+    }
+    plan_path = args["plan"].as<std::string>();
+    out = args["out"].as<std::string>();
+    own_seed = args.count("seed") > 0;
+    if (own_seed) seed = args["seed"].as<std::uint64_t>();
+    options.replay_folder = args["replay-folder"].as<std::string>();
+    const double limit = args["wall-limit"].as<double>();
+    if (!(limit >= 0) || limit > 1e6) {
+      fmt::print(stderr, "portolan-sim: --wall-limit: seconds between 0 and 1000000\n");
+      return static_cast<int>(Exit::usage);
+    }
+    options.wall_limit_ns = static_cast<std::uint64_t>(limit * 1e9);
+    options.progress = args.count("progress") > 0;
+  } catch (const std::exception& e) {
+    fmt::print(stderr, "portolan-sim: {}\n", e.what());
+    return static_cast<int>(Exit::usage);
+  }
+  if (sodium_init() < 0) {
+    fmt::print(stderr, "portolan-sim: libsodium cannot be used here\n");
+    return static_cast<int>(Exit::cannot);
+  }
+  const auto text = slurp(plan_path);
+  if (!text) return complain(text.error());
+  crypto_hash_sha256(options.plan_sha256.data(), reinterpret_cast<const unsigned char*>(text->data()), text->size());
+  const auto plan = portolan::plan::from_json(*text, plan_path);
+  if (!plan) return complain(plan.error());
+  if (own_seed && seed != plan->seed) {
+    fmt::print(stderr,
+               "portolan-sim: --seed {}: the plan was made with seed {}; a seed moves links and load, so compile "
+               "the scenario with it instead\n",
+               seed, plan->seed);
+    return static_cast<int>(Exit::usage);
+  }
+  options.seed = plan->seed;
+  options.records = out + "/records";
+  options.interrupted = &interrupted;
+  std::error_code ec;
+  std::filesystem::create_directories(options.records, ec);
+  if (ec) {
+    fmt::print(stderr, "portolan-sim: {}: {}; name a folder that can be written\n", options.records, ec.message());
+    return static_cast<int>(Exit::cannot);
+  }
+  std::signal(SIGINT, on_signal);
+  std::signal(SIGTERM, on_signal);
+  const auto began = std::chrono::steady_clock::now();
+  const auto result = portolan::sim::run(*plan, options);
+  if (!result) return complain(result.error());
+  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
+  std::ofstream summary(out + "/sim.json");
+  summary << fmt::format(
+      "{{\n  \"events\": {},\n  \"fidelity\": \"lean\",\n  \"real_seconds\": {:.3f},\n  \"seed\": {},\n"
+      "  \"simulated_seconds\": {:.9f},\n  \"trace_hash\": \"{:016x}\"\n}}\n",
+      result->events, seconds, plan->seed, static_cast<double>(result->simulated_ns) / 1e9, result->trace_hash);
+  summary.flush();
+  if (!summary) {
+    fmt::print(stderr, "portolan-sim: {}/sim.json cannot be written\n", out);
+    return static_cast<int>(Exit::cannot);
+  }
+  if (result->interrupted) return 128 + signal_number.load();
+  if (result->wall_limit_hit) {
+    fmt::print(stderr, "portolan-sim: the wall limit was hit after {:.1f} simulated seconds\n",
+               static_cast<double>(result->simulated_ns) / 1e9);
+    return static_cast<int>(Exit::inconclusive);
+  }
+  return 0;
+}

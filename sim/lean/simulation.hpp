@@ -1,0 +1,37 @@
+// A run of a plan in lean fidelity: builds network and hosts, plays the fault timeline, samples counters each second
+// and writes records. One simulation per process (ns-3's scheduler is global).
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "scenarios/load/load.hpp"
+#include "sim/lean/broker_host.hpp"
+#include "sim/lean/client_host.hpp"
+
+namespace portolan::sim {
+
+struct RunOptions {
+  std::string records;        // folder of the record files; exists
+  std::string replay_folder;  // where relative replay paths start
+  std::array<std::uint8_t, 32> plan_sha256{};
+  std::uint64_t seed = 0;
+  std::uint64_t wall_limit_ns = 0;  // 0: none
+  const std::atomic<bool>* interrupted = nullptr;
+  bool progress = false;  // a line a simulated second on standard error
+};
+
+struct RunResult {
+  std::uint64_t trace_hash = 0;
+  std::uint64_t events = 0;
+  std::uint64_t simulated_ns = 0;
+  bool wall_limit_hit = false;
+  bool interrupted = false;
+};
+
+Expected<RunResult> run(const plan::Plan& plan, const RunOptions& options);
+
+}  // namespace portolan::sim
