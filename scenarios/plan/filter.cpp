@@ -4,7 +4,7 @@
 namespace portolan::plan {
 namespace {
 
-constexpr std::size_t kMaxTopicBytes = 255;
+constexpr std::size_t kMaxTopicBytes = 128;
 
 // Cuts the first level off `rest`.
 std::string_view next_level(std::string_view& rest, bool& more) {

@@ -1,0 +1,90 @@
+#include "scenarios/compile/compile.hpp"
+
+#include <sodium.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "scenarios/compile/context.hpp"
+#include "scenarios/plan/json_schema.hpp"
+#include "scenarios/plan/plan_check.hpp"
+
+namespace portolan::compile {
+namespace {
+
+// The published schema says what the stages say, in a form that editors and other programs use. Where the stages have
+// told a fault in their own words, valijson's are left out; what they let pass is told by it.
+void check_schema(Context& c) {
+  if (c.out.failed()) return;
+  auto faults = plan::schema_faults(scenario_schema_text, to_json(c.root));
+  const auto deepest = std::max_element(faults.begin(), faults.end(), [](const auto& x, const auto& y) {
+    return std::count(x.pointer.begin(), x.pointer.end(), '/') < std::count(y.pointer.begin(), y.pointer.end(), '/');
+  });
+  if (deepest == faults.end()) return;
+  c.out.error(at_pointer(c.root, deepest->pointer).at, deepest->pointer,
+              "does not fit scenario.schema.json: " + deepest->what);
+}
+
+std::string stem_of(const std::string& file) {
+  const std::size_t dot = file.rfind('.');
+  return dot == std::string::npos || dot == 0 ? file : file.substr(0, dot);
+}
+
+}  // namespace
+
+Compiled compile_file(const std::string& path, const Options& options) {
+  Diagnostics out(path);
+  Compiled result;
+  const auto done = [&] {
+    result.messages = out.lines();
+    return result;
+  };
+  if (sodium_init() < 0) {
+    out.error({}, "", "libsodium does not start");
+    return done();
+  }
+  std::string why;
+  const auto text = read_file(path, kMaxFileBytes, why);
+  if (!text) {
+    out.error({}, "", why + "; name a scenario file, such as scenarios/quickstart.yaml");
+    return done();
+  }
+  const auto tree = parse_yaml(*text, out);
+  if (!tree) return done();
+  const std::size_t slash = path.rfind('/');
+  Context c(out, *tree, slash == std::string::npos ? "" : path.substr(0, slash + 1));
+  c.file_name = slash == std::string::npos ? path : path.substr(slash + 1);
+  c.plan.name = stem_of(c.file_name);
+  c.plan.scenario_sha256 = sha256_hex(*text);
+
+  read_header(c, options);
+  if (!tree->is_map()) return done();
+  read_harbours(c);
+  read_tenants(c);
+  read_models(c);
+  read_links(c);
+  if (c.plan.harbours.empty() || c.plan.tenants.empty()) return done();
+  make_brokers(c);
+  read_clients(c);
+  read_topics(c);
+  read_loads(c);
+  read_faults(c);
+  read_expectations(c);
+  read_calibration(c);
+  set_pacing(c);
+  // Sense is judged on whole sections only: half-read ones would give errors that are none.
+  if (!out.failed()) check_sense(c);
+  check_schema(c);
+  if (out.failed()) return done();
+
+  for (const auto& [file, hash] : c.input_hashes) c.plan.inputs.push_back({file, hash});
+  const std::string fault = plan::first_inconsistency(c.plan);
+  if (!fault.empty()) {
+    out.error({}, "", "this compiler made a wrong plan of it, " + fault + "; please report it with the file");
+    return done();
+  }
+  result.plan = std::move(c.plan);
+  return done();
+}
+
+}  // namespace portolan::compile

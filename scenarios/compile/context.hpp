@@ -1,0 +1,194 @@
+// What the stages of the compiler share: the plan so far, the diagnostics, and readers of values that report what is
+// wrong and go on, so that one run tells all. Internal to scenarios/compile.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "scenarios/compile/compile.hpp"
+#include "scenarios/compile/diagnostics.hpp"
+#include "scenarios/compile/quantity.hpp"
+#include "scenarios/compile/tree.hpp"
+#include "scenarios/plan/plan.hpp"
+
+namespace portolan::compile {
+
+using plan::Index;
+using plan::kNone;
+using plan::Ns;
+
+// The parameters of a link, before distance makes a delay of them.
+struct LinkModel {
+  std::string name;
+  Ns delay_ns = 0;
+  std::int64_t delay_ps_per_km = 0;
+  bool delay_given = false;       // in a link: stands in place of the model's
+  plan::Impairments impairments;  // delay_ns unused
+  Ns queue_time_ns = 0;           // a queue given in time at the link's rate; 0: impairments.queue.bytes counts
+};
+
+// One topic entry of the scenario, before loads make topics of it.
+struct TopicEntry {
+  std::string pattern;      // "ais/{vessel}/position"
+  std::string family;       // "ais/+/position"
+  std::string placeholder;  // "vessel", or empty
+  bool per_harbour = false;
+  Position at;
+  plan::Topic settings;
+  std::vector<Index> tenants;
+  bool loaded = false;
+};
+
+struct ClientEntry {
+  std::string name;
+  std::vector<Index> processes;  // by tenant, then harbour
+};
+
+struct Context {
+  Context(Diagnostics& diagnostics, const Tree& tree, std::string folder_of_file)
+      : out(diagnostics), root(tree), folder(std::move(folder_of_file)) {}
+
+  Diagnostics& out;
+  const Tree& root;
+  std::string folder;     // of the scenario, with its slash
+  std::string file_name;  // of the scenario, without folder
+  plan::Plan plan;
+
+  std::map<std::string, Index> harbours;
+  std::map<std::string, Index> tenants;
+  std::map<std::string, LinkModel> models;
+  std::map<std::string, Index> links;  // by "a--b" as written
+  std::map<std::string, ClientEntry> clients;
+  std::map<std::string, Index> processes;  // by full name
+  std::vector<TopicEntry> topics;
+  std::vector<Index> edge;                  // of each harbour
+  std::vector<std::vector<Index>> service;  // [harbour][tenant], kNone where the tenant is absent
+  std::vector<Position> link_at, process_at, fault_at, load_at, topic_at,
+      expect_at;  // of the plan's items, for messages
+  std::map<std::string, std::string> input_hashes;
+  std::map<std::pair<Index, std::string>, Index> topic_names;  // (tenant, name)
+  std::set<std::pair<Index, Index>> published;                 // (process, topic) that have a stream
+
+  // Each reports and answers nothing when the value is wrong.
+  std::optional<std::int64_t> quantity(const Tree& value, const std::string& key, Unit unit);
+  std::optional<std::uint64_t> count(const Tree& value, const std::string& key, std::uint64_t least,
+                                     std::uint64_t most);
+  std::optional<std::string> word(const Tree& value, const std::string& key);
+  // The position of the word within `choices`.
+  std::optional<std::size_t> choice(const Tree& value, const std::string& key, const std::vector<std::string>& choices);
+  // A single name or a list of names.
+  std::vector<const Tree*> one_or_more(const Tree& value, const std::string& key);
+  std::optional<Index> harbour(const Tree& value, const std::string& key);
+  // `all`, one name or a list; repeated names are reported.
+  std::vector<Index> harbour_list(const Tree& value, const std::string& key);
+  std::vector<Index> tenant_list(const Tree* value, const std::string& key);
+  // The text of a file that the scenario names, noted as an input of the plan.
+  std::optional<std::string> input_file(const Tree& value, const std::string& key);
+
+  std::vector<std::string> harbour_names() const;
+};
+
+// A map whose keys are known. Unknown and repeated keys are reported when it is made.
+class Map {
+ public:
+  // `keys` are the valid ones; empty: any.
+  Map(Context& context, const Tree& node, std::string path, const std::vector<std::string>& keys);
+
+  bool ok() const { return node_.is_map(); }
+  const Tree* find(std::string_view key) const;
+  // Reports at the map when the key is not there; `example` shows a right one.
+  const Tree* need(std::string_view key, std::string_view example) const;
+  std::string path(std::string_view key) const;
+  Position at() const { return node_.at; }
+  const std::vector<Tree::Entry>& entries() const { return node_.entries; }
+
+  // Sets `to` when the key is there and right.
+  template <typename T>
+  bool read(std::string_view key, Unit unit, T& to) const {
+    const Tree* value = find(key);
+    if (value == nullptr) return false;
+    const auto number = context_.quantity(*value, path(key), unit);
+    if (number) to = static_cast<T>(*number);
+    return number.has_value();
+  }
+
+ private:
+  Context& context_;
+  const Tree& node_;
+  std::string path_;
+};
+
+// Reports and answers false when it is not a name of ours (harbour, tenant, client).
+bool valid_name(Context& c, const std::string& name, Position at, const std::string& key);
+
+std::string sha256_hex(std::string_view bytes);
+std::string join(const std::string& path, std::string_view key);
+// Distance over two thirds of the speed of light, rounded down so that it never exceeds the truth.
+Ns floor_of(std::uint64_t distance_m);
+std::uint64_t distance_between(const plan::Harbour& a, const plan::Harbour& b);
+
+// Shortest paths by delay between harbours, as the runners route.
+class Paths {
+ public:
+  explicit Paths(const plan::Plan& plan);
+  struct Step {
+    Index link = kNone;
+    bool forward = true;  // a to b
+  };
+  // From one harbour to another; empty when there is no path (or they are the same).
+  std::vector<Step> path(Index from, Index to) const;
+  Ns delay(Index from, Index to) const { return delay_[from][to]; }  // -1: none
+  std::size_t harbours() const { return delay_.size(); }
+
+ private:
+  const plan::Plan& plan_;
+  std::vector<std::vector<Ns>> delay_;
+  std::vector<std::vector<Step>> last_;  // the step that enters [from][to]
+};
+
+// Messages a second and bytes of each stream of a load, as the generator will make them.
+struct LoadRate {
+  double per_second = 0;
+  double bytes = 0;
+};
+LoadRate load_rate(const plan::Plan& plan, const plan::Load& load);
+// Subscribing clients of each stream's topic, in order of process.
+std::vector<std::vector<Index>> receivers(const plan::Plan& plan);
+
+// The processes that a reference names: CLIENT, HARBOUR, HARBOUR/CLIENT, HARBOUR/broker, HARBOUR/TENANT[/...]; reports
+// when there is none.
+std::vector<Index> resolve_processes(Context& c, const Tree& value, const std::string& key);
+// The topic of that name, made from the entry when it is new.
+Index add_topic(Context& c, const TopicEntry& entry, Index tenant, const std::string& name);
+
+// The stages, in this order.
+void read_header(Context& c, const Options& options);
+void read_harbours(Context& c);
+void read_tenants(Context& c);
+void read_models(Context& c);
+void read_links(Context& c);
+void make_brokers(Context& c);
+void read_clients(Context& c);
+void read_topics(Context& c);
+void read_loads(Context& c);
+void read_faults(Context& c);
+void read_expectations(Context& c);
+void read_calibration(Context& c);
+void set_pacing(Context& c);
+void check_sense(Context& c);
+
+// links.cpp, also for `degrade`: reads the fields that are there and names them in `given`.
+extern const std::vector<std::string> kImpairmentKeys;
+void read_impairments(Context& c, const Map& map, LinkModel& model, std::vector<std::string>* given);
+// Resolves what depends on the rate.
+void finish_impairments(LinkModel& model);
+void add_presets(Context& c);
+// Link by "a -- b" or "a -> b" in either order, or all uplinks of a harbour.
+std::optional<std::string> link_name(std::string_view text, std::string& a, std::string& b, bool& one_way);
+
+}  // namespace portolan::compile

@@ -1,0 +1,454 @@
+// Stage: topics and load. A load makes a stream for each of its sources and, from the topic's pattern, the topics.
+#include <algorithm>
+#include <set>
+
+#include "scenarios/base/hash.hpp"
+#include "scenarios/compile/context.hpp"
+
+namespace portolan::compile {
+namespace {
+
+constexpr std::size_t kMaxStreams = 200'000;
+constexpr std::uint32_t kMaxMessage = 4u << 20;  // broker::Limits::message_bytes_max
+
+const Tree* section(const Context& c, std::string_view name) {
+  for (const auto& e : c.root.entries) {
+    if (e.key == name) return &e.value;
+  }
+  return nullptr;
+}
+
+// "ais/{vessel}/position": at most one placeholder besides {harbour}, each a whole level.
+bool read_pattern(Context& c, const std::string& text, Position at, const std::string& key, TopicEntry& entry) {
+  std::string family;
+  std::string plain;
+  for (std::size_t from = 0; from <= text.size();) {
+    const std::size_t to = std::min(text.find('/', from), text.size());
+    const std::string level = text.substr(from, to - from);
+    from = to + 1;
+    const bool placeholder = level.size() > 2 && level.front() == '{' && level.back() == '}';
+    if (placeholder) {
+      const std::string name = level.substr(1, level.size() - 2);
+      if (name == "harbour") {
+        entry.per_harbour = true;
+      } else if (!entry.placeholder.empty()) {
+        c.out.error(
+            at, key,
+            "has two placeholders, {" + entry.placeholder + "} and {" + name + "}; one, and {harbour}, are possible");
+        return false;
+      } else {
+        entry.placeholder = name;
+      }
+    } else if (level.find_first_of("{}") != std::string::npos) {
+      c.out.error(at, key, "a placeholder fills a whole level, as in `ais/{vessel}/position`");
+      return false;
+    } else if (level.find_first_of("+#") != std::string::npos) {
+      c.out.error(at, key,
+                  "a topic has no wildcards (+, #); those belong to subscriptions. For many topics use a placeholder, "
+                  "as in `ais/{vessel}/position`");
+      return false;
+    }
+    family += (family.empty() ? "" : "/") + (placeholder ? std::string("+") : level);
+    plain += (plain.empty() ? "" : "/") + (placeholder ? std::string("x") : level);
+  }
+  if (!plan::topic_valid(plain) || plain.size() + 40 > 128) {
+    c.out.error(at, key,
+                "\"" + text + "\" is not a topic name; levels are joined by /, none is empty, at most 88 bytes");
+    return false;
+  }
+  entry.pattern = text;
+  entry.family = family;
+  return true;
+}
+
+void read_retain(Context& c, const Tree& value, const std::string& key, plan::Topic& t) {
+  if (value.is_scalar() && value.text == "none") {
+    t.retain_ns = 0;
+    t.retain_bytes = 0;
+    return;
+  }
+  if (!value.is_map()) {
+    if (const auto time = c.quantity(value, key, Unit::time)) t.retain_ns = *time;
+    return;
+  }
+  Map map(c, value, key, {"time", "bytes"});
+  map.read("time", Unit::time, t.retain_ns);
+  map.read("bytes", Unit::size, t.retain_bytes);
+}
+
+}  // namespace
+
+void read_topics(Context& c) {
+  const Tree* node = section(c, "topics");
+  if (node == nullptr) return;
+  Map map(c, *node, "topics", {});
+  std::set<std::string> families;
+  for (const auto& e : map.entries()) {
+    const std::string key = map.path(e.key);
+    TopicEntry entry;
+    entry.at = e.at;
+    if (!read_pattern(c, e.key, e.at, key, entry)) continue;
+    entry.settings.family = entry.family;
+    entry.settings.retain_ns = 10'000'000'000;
+    entry.settings.retain_bytes = 4u << 20;
+    const bool bare = e.value.kind == Tree::Kind::null || (e.value.is_map() && e.value.entries.empty());
+    if (bare) {
+      entry.tenants = c.tenant_list(nullptr, key);
+    } else {
+      Map settings(c, e.value, key, {"class", "retain", "deadline", "lane", "tenant", "group", "replicas"});
+      plan::Topic& t = entry.settings;
+      if (const Tree* klass = settings.find("class")) {
+        t.klass = static_cast<plan::TopicClass>(
+            c.choice(*klass, settings.path("class"), {"realtime", "ordered"}).value_or(0));
+        if (t.klass == plan::TopicClass::ordered) t.lane = 1;
+      }
+      if (const Tree* lane = settings.find("lane")) {
+        const auto which = c.choice(*lane, settings.path("lane"), {"realtime", "bulk"});
+        if (which) t.lane = static_cast<std::uint8_t>(2 + *which);
+        if (which && t.klass == plan::TopicClass::ordered) {
+          c.out.error(lane->at, settings.path("lane"), "an ordered topic has its own lane; leave `lane` out");
+        }
+      }
+      settings.read("deadline", Unit::time, t.deadline_ns);
+      if (const Tree* retain = settings.find("retain")) read_retain(c, *retain, settings.path("retain"), t);
+      if (const Tree* group = settings.find("group")) t.group = c.word(*group, settings.path("group")).value_or("");
+      if (const Tree* replicas = settings.find("replicas"))
+        t.replicas = c.harbour_list(*replicas, settings.path("replicas"));
+      if (t.klass == plan::TopicClass::ordered && t.replicas.empty()) {
+        c.out.error(e.at, settings.path("replicas"),
+                    "is missing; an ordered topic says which harbours keep it, such as "
+                    "`replicas: [berlin, hamburg, rotterdam]`");
+      }
+      if (t.klass == plan::TopicClass::realtime && (!t.replicas.empty() || !t.group.empty())) {
+        c.out.error(e.at, key, "replicas and group belong to ordered topics; say `class: ordered` or leave them out");
+      }
+      entry.tenants = c.tenant_list(settings.find("tenant"), settings.path("tenant"));
+    }
+    for (const TopicEntry& other : c.topics) {
+      if (other.family == entry.family && other.pattern != entry.pattern) {
+        c.out.error(
+            e.at, key,
+            "makes the same names as " + other.pattern + " on line " + std::to_string(other.at.line) + "; keep one");
+      }
+    }
+    if (families.insert(entry.pattern).second) c.topics.push_back(std::move(entry));
+  }
+}
+
+namespace {
+
+class LoadReader {
+ public:
+  LoadReader(Context& c, const Tree::Entry& e, std::string key)
+      : c_(c),
+        e_(e),
+        map_(c, e.value, std::move(key),
+             {"kind", "topic", "publisher", "every", "size", "streams", "count", "start", "end", "vessels", "lanes",
+              "file", "speed", "tenant"}) {}
+
+  void run() {
+    if (!map_.ok()) return;
+    load_.name = e_.key;
+    load_.start_ns = 1'000'000'000;  // sessions and subscriptions stand by then
+    load_.end_ns = c_.plan.duration_ns;
+    static const std::vector<std::string> kinds = {"periodic", "poisson", "fleet", "replay"};
+    const Tree* kind = map_.need("kind", "periodic");
+    const auto which = kind != nullptr ? c_.choice(*kind, map_.path("kind"), kinds) : std::nullopt;
+    if (which) load_.kind = static_cast<plan::LoadKind>(*which);
+    times();
+    if (which) {
+      refuse_foreign_keys(kinds[*which]);
+      if (load_.kind == plan::LoadKind::fleet) fleet();
+      if (load_.kind == plan::LoadKind::replay) replay();
+      if (load_.kind == plan::LoadKind::periodic || load_.kind == plan::LoadKind::poisson) synthetic();
+    }
+    if (const Tree* count = map_.find("count")) {
+      load_.count = c_.count(*count, map_.path("count"), 1, 1'000'000'000).value_or(0);
+    }
+    load_.seed = draw64(c_.plan.seed, name64("load"), name64(load_.name)) >> 1;
+    streams();
+  }
+
+ private:
+  void refuse_foreign_keys(const std::string& kind) {
+    static const std::vector<std::pair<std::string, std::string>> only = {{"every", "periodic poisson"},
+                                                                          {"size", "periodic poisson"},
+                                                                          {"vessels", "fleet"},
+                                                                          {"lanes", "fleet"},
+                                                                          {"file", "replay"},
+                                                                          {"speed", "replay"},
+                                                                          {"streams", "periodic poisson replay"}};
+    for (const auto& [key, kinds] : only) {
+      const Tree* value = map_.find(key);
+      if (value != nullptr && (" " + kinds + " ").find(" " + kind + " ") == std::string::npos) {
+        c_.out.error(value->at, map_.path(key), "has no meaning for a load of kind " + kind + "; leave it out");
+      }
+    }
+  }
+
+  void times() {
+    for (const char* key : {"start", "end"}) {
+      Ns& to = std::string_view(key) == "start" ? load_.start_ns : load_.end_ns;
+      if (map_.read(key, Unit::time, to) && to > c_.plan.duration_ns) {
+        c_.out.error(map_.find(key)->at, map_.path(key),
+                     show_time(to) + " is after the end; the run lasts " + show_time(c_.plan.duration_ns));
+      }
+    }
+    if (load_.end_ns <= load_.start_ns && !c_.out.failed()) {
+      c_.out.error(map_.at(), map_.path("start"),
+                   "the load starts at " + show_time(load_.start_ns) + " (1 s unless said) and ends at " +
+                       show_time(load_.end_ns) + "; start it before it ends");
+    }
+  }
+
+  void synthetic() {
+    if (const Tree* every = map_.need("every", "50 ms")) {
+      load_.interval_ns = c_.quantity(*every, map_.path("every"), Unit::time).value_or(1);
+      if (load_.interval_ns == 0) {
+        c_.out.error(every->at, map_.path("every"), "must be longer than 0 s");
+        load_.interval_ns = 1;
+      }
+    }
+    if (const Tree* size = map_.need("size", "256 B")) {
+      const auto bytes = c_.quantity(*size, map_.path("size"), Unit::size);
+      if (bytes && (*bytes < 16 || *bytes > kMaxMessage)) {
+        c_.out.error(size->at, map_.path("size"),
+                     show_size(static_cast<std::uint64_t>(*bytes)) + " is out of range; valid: 16 B to 4 MiB");
+      } else if (bytes) {
+        load_.size_bytes = static_cast<std::uint32_t>(*bytes);
+      }
+    }
+    if (const Tree* n = map_.find("streams")) {
+      wanted_ = c_.count(*n, map_.path("streams"), 1, kMaxStreams).value_or(1);
+    }
+  }
+
+  void fleet() {
+    if (const Tree* n = map_.need("vessels", "200"))
+      wanted_ = c_.count(*n, map_.path("vessels"), 1, kMaxStreams).value_or(1);
+    const Tree* lanes = map_.need("lanes", "[[hamburg, rotterdam], [gdansk, gothenburg]]");
+    if (lanes == nullptr) return;
+    if (!lanes->is_list() || lanes->items.empty()) {
+      c_.out.error(lanes->at, map_.path("lanes"), "must be a list of lanes, each a list of harbours or places");
+      return;
+    }
+    for (const Tree& lane : lanes->items) {
+      if (!lane.is_list() || lane.items.size() < 2) {
+        c_.out.error(lane.at, map_.path("lanes"), "a lane has at least two points, as in `[hamburg, rotterdam]`");
+        continue;
+      }
+      auto& points = load_.lanes.emplace_back();
+      for (const Tree& item : lane.items) waypoint(item, points);
+    }
+  }
+
+  void waypoint(const Tree& item, std::vector<plan::Waypoint>& points) {
+    const auto text = c_.word(item, map_.path("lanes"));
+    if (!text) return;
+    if (text->find(',') != std::string::npos) {
+      const auto place = read_coordinates(*text);
+      if (!place) return c_.out.error(item.at, map_.path("lanes"), place.error().cause);
+      points.push_back({place->lat_udeg, place->lon_udeg});
+    } else if (const auto h = c_.harbour(item, map_.path("lanes"))) {
+      points.push_back({c_.plan.harbours[*h].lat_udeg, c_.plan.harbours[*h].lon_udeg});
+    }
+    const std::size_t n = points.size();
+    if (n > 1 && points[n - 1].lat_udeg == points[n - 2].lat_udeg && points[n - 1].lon_udeg == points[n - 2].lon_udeg) {
+      c_.out.error(item.at, map_.path("lanes"), "\"" + *text + "\" twice in a row; a lane goes from place to place");
+    }
+  }
+
+  void replay() {
+    if (const Tree* file = map_.need("file", "data/ais-stream-2010-06-11.txt")) {
+      if (c_.input_file(*file, map_.path("file"))) {
+        load_.file = file->text;
+        load_.sha256 = c_.input_hashes[file->text];
+      }
+    }
+    if (const Tree* speed = map_.find("speed")) {
+      // "2 x": twice as fast as the file's own timing.
+      const auto text = c_.word(*speed, map_.path("speed"));
+      std::string_view number = text ? std::string_view(*text) : std::string_view();
+      const bool times = number.ends_with("x");
+      if (times) number.remove_suffix(1);
+      const auto permille = read_quantity(std::string(number) + (number.ends_with(" ") ? "" : " ") + "us", Unit::time);
+      if (text && (!times || !permille || *permille < 1 || *permille > 1'000'000)) {
+        c_.out.error(speed->at, map_.path("speed"),
+                     "\"" + *text + "\" is not a speed; say `2 x` for twice as fast (0.001 x to 1000 x)");
+      } else if (permille) {
+        load_.speed_permille = static_cast<std::uint32_t>(*permille);
+      }
+    }
+    if (const Tree* n = map_.find("streams")) {
+      wanted_ = c_.count(*n, map_.path("streams"), 1, kMaxStreams).value_or(1);
+    }
+  }
+
+  // The entry of `topics` that this load publishes on.
+  TopicEntry* topic() {
+    const Tree* value = map_.need("topic", "ais/{vessel}/position");
+    if (value == nullptr) return nullptr;
+    const auto text = c_.word(*value, map_.path("topic"));
+    if (!text) return nullptr;
+    std::vector<std::string> names;
+    for (TopicEntry& t : c_.topics) {
+      if (t.pattern == *text) return &t;
+      names.push_back(t.pattern);
+    }
+    c_.out.error(value->at, map_.path("topic"), "no topic \"" + *text + "\" in `topics`" + suggest(*text, names));
+    return nullptr;
+  }
+
+  void streams() {
+    TopicEntry* entry = topic();
+    const Tree* publisher = map_.need("publisher", "CLIENT");
+    const auto tenants = c_.tenant_list(map_.find("tenant"), map_.path("tenant"));
+    std::vector<Index> all;
+    if (publisher != nullptr) {
+      for (const Tree* item : c_.one_or_more(*publisher, map_.path("publisher"))) {
+        for (Index p : resolve_processes(c_, *item, map_.path("publisher"))) {
+          if (c_.plan.processes[p].kind == plan::ProcessKind::broker) {
+            if (item->text.ends_with("broker")) {
+              c_.out.error(item->at, map_.path("publisher"), "a broker publishes nothing; name a client");
+            }
+            continue;
+          }
+          if (std::find(all.begin(), all.end(), p) == all.end()) all.push_back(p);
+        }
+      }
+    }
+    if (entry == nullptr || all.empty()) return;
+    entry->loaded = true;
+    const auto load = static_cast<Index>(c_.plan.loads.size());
+    std::uint32_t number = 0;
+    for (Index t : tenants) {
+      std::vector<Index> sources;
+      for (Index p : all) {
+        if (c_.plan.processes[p].tenant == t) sources.push_back(p);
+      }
+      if (sources.empty()) continue;
+      if (std::find(entry->tenants.begin(), entry->tenants.end(), t) == entry->tenants.end()) {
+        c_.out.error(map_.find("topic")->at, map_.path("topic"),
+                     "\"" + entry->pattern + "\" does not exist for tenant \"" + c_.plan.tenants[t].name +
+                         "\"; add it there or name a tenant");
+        continue;
+      }
+      number = tenant_streams(*entry, t, sources, load, number);
+    }
+    if (number == 0 && !c_.out.failed()) {
+      c_.out.error(map_.at(), map_.path("publisher"), "has no client of the tenants named");
+    }
+    c_.plan.loads.push_back(std::move(load_));
+    c_.load_at.push_back(e_.at);
+  }
+
+  std::uint32_t tenant_streams(const TopicEntry& entry, Index t, const std::vector<Index>& sources, Index load,
+                               std::uint32_t number) {
+    const std::uint64_t wanted = wanted_ != 0 ? wanted_ : sources.size();
+    const bool many = !entry.placeholder.empty();
+    if (!many && wanted != sources.size()) {
+      const Tree* said = map_.find(load_.kind == plan::LoadKind::fleet ? "vessels" : "streams");
+      c_.out.error(said->at, map_.path(load_.kind == plan::LoadKind::fleet ? "vessels" : "streams"),
+                   std::to_string(wanted) + " streams from " + std::to_string(sources.size()) + " publishers on \"" +
+                       entry.pattern +
+                       "\": each publisher has one stream on a topic; use a topic with a placeholder, such as `" +
+                       entry.pattern + "/{source}`, or as many publishers");
+      return number;
+    }
+    if (c_.plan.streams.size() + wanted > kMaxStreams) {
+      c_.out.error(e_.at, map_.path(""), "makes more than " + std::to_string(kMaxStreams) + " streams");
+      return number;
+    }
+    const std::size_t digits = std::to_string(wanted).size();
+    for (std::uint64_t i = 0; i < wanted; ++i) {
+      const Index source = sources[i % sources.size()];
+      std::string value = std::to_string(i + 1);
+      value.insert(0, digits - value.size(), '0');
+      const std::string harbour = c_.plan.harbours[c_.plan.nodes[c_.plan.processes[source].node].harbour].name;
+      const Index topic = topic_index(entry, t, value, harbour);
+      if (!c_.published.insert({source, topic}).second) {
+        c_.out.error(e_.at, map_.path("topic"),
+                     "\"" + c_.plan.processes[source].name + "\" publishes on \"" + c_.plan.topics[topic].name +
+                         "\" in another load already; use another topic or client");
+        return number;
+      }
+      c_.plan.streams.push_back({load, source, topic, number++});
+    }
+    return number;
+  }
+
+  Index topic_index(const TopicEntry& entry, Index t, const std::string& value, const std::string& harbour) {
+    std::string name;
+    for (std::size_t from = 0; from <= entry.pattern.size();) {
+      const std::size_t to = std::min(entry.pattern.find('/', from), entry.pattern.size());
+      const std::string level = entry.pattern.substr(from, to - from);
+      from = to + 1;
+      name += name.empty() ? "" : "/";
+      if (level == "{harbour}") {
+        name += harbour;
+      } else if (level.front() == '{') {
+        name += value;
+      } else {
+        name += level;
+      }
+    }
+    return add_topic(c_, entry, t, name);
+  }
+
+  Context& c_;
+  const Tree::Entry& e_;
+  Map map_;
+  plan::Load load_;
+  std::uint64_t wanted_ = 0;
+};
+
+}  // namespace
+
+Index add_topic(Context& c, const TopicEntry& entry, Index tenant, const std::string& name) {
+  const auto [found, fresh] = c.topic_names.insert({{tenant, name}, static_cast<Index>(c.plan.topics.size())});
+  if (fresh) {
+    plan::Topic topic = entry.settings;
+    topic.name = name;
+    topic.tenant = tenant;
+    c.plan.topics.push_back(std::move(topic));
+    c.topic_at.push_back(entry.at);
+  }
+  return found->second;
+}
+
+void read_loads(Context& c) {
+  const Tree* node = section(c, "load");
+  if (node != nullptr) {
+    Map map(c, *node, "load", {});
+    for (const auto& e : map.entries()) LoadReader(c, e, map.path(e.key)).run();
+  }
+  for (TopicEntry& entry : c.topics) {
+    if (entry.loaded) continue;
+    c.out.warning(entry.at, "topics." + entry.pattern, "nobody publishes on it; add a load or remove it");
+    if (!entry.placeholder.empty() || entry.per_harbour) continue;
+    for (Index t : entry.tenants) add_topic(c, entry, t, entry.pattern);
+  }
+}
+
+LoadRate load_rate(const plan::Plan& plan, const plan::Load& load) {
+  LoadRate rate;
+  const double seconds = static_cast<double>(load.end_ns - load.start_ns) / 1e9;
+  switch (load.kind) {
+    case plan::LoadKind::periodic:
+    case plan::LoadKind::poisson:
+      rate = {1e9 / static_cast<double>(load.interval_ns), static_cast<double>(load.size_bytes)};
+      break;
+    case plan::LoadKind::fleet:
+      rate = {1.0 / 6, 48};
+      break;  // class A: 2 to 10 s by speed, one sentence
+    case plan::LoadKind::replay:
+      rate = {1, 60};
+      break;
+  }
+  (void)plan;
+  if (load.count > 0 && seconds > 0)
+    rate.per_second = std::min(rate.per_second, static_cast<double>(load.count) / seconds);
+  return rate;
+}
+
+}  // namespace portolan::compile
