@@ -77,6 +77,7 @@ class Workload {
   };
   explicit Workload(const plan::Plan& plan);
   Expected<void> add_stream(plan::Index stream);
+  Expected<void> add_vessel(const plan::Stream& stream, StreamData& data);
   Expected<void> add_replay(plan::Index load, const std::string& folder);
   std::optional<std::uint64_t> item(const StreamData& data, std::uint64_t incarnation, std::uint64_t sequence) const;
   plan::Ns item_ns(plan::Index stream, std::uint64_t item) const;

@@ -117,6 +117,27 @@ Expected<void> Workload::add_replay(plan::Index index, const std::string& folder
   return {};
 }
 
+Expected<void> Workload::add_vessel(const plan::Stream& stream, StreamData& data) {
+  const plan::Load& load = plan_->loads[stream.load];
+  const std::string place = "/loads/" + std::to_string(stream.load);
+  if (load.lanes.empty()) return fail(Exit::usage, place + "/lanes", "a fleet needs at least one lane");
+  const std::size_t which = stream.index % load.lanes.size();
+  auto lane = std::make_shared<Lane>(Lane::make(load.lanes[which]));
+  if (lane->point.empty()) {
+    return fail(Exit::usage, place + "/lanes/" + std::to_string(which), "needs two points a metre apart or more");
+  }
+  std::uint64_t room = most_reports;
+  for (const auto& v : vessels_) room -= v->reports().size();
+  vessels_.push_back(
+      std::make_unique<Vessel>(std::move(lane), load.seed, stream.index, load.start_ns, load_end(*plan_, load), room));
+  data.vessel = vessels_.back().get();
+  data.items = data.vessel->reports().size();
+  if (data.items == room) {
+    return fail(Exit::usage, place, "more than 50,000,000 reports in all; shorten the run or the fleet");
+  }
+  return {};
+}
+
 Expected<void> Workload::add_stream(plan::Index index) {
   const plan::Stream& stream = plan_->streams[index];
   const std::string place = "/streams/" + std::to_string(index);
@@ -136,25 +157,9 @@ Expected<void> Workload::add_stream(plan::Index index) {
       if (load.size_bytes < smallest_synthetic)
         return fail(Exit::usage, load_place + "/size_bytes", "must be at least 16");
       break;
-    case plan::LoadKind::fleet: {
-      if (load.lanes.empty()) return fail(Exit::usage, load_place + "/lanes", "a fleet needs at least one lane");
-      const std::size_t which = stream.index % load.lanes.size();
-      auto lane = std::make_shared<Lane>(Lane::make(load.lanes[which]));
-      if (lane->point.empty()) {
-        return fail(Exit::usage, load_place + "/lanes/" + std::to_string(which),
-                    "needs two points a metre apart or more");
-      }
-      std::uint64_t room = most_reports;
-      for (const auto& v : vessels_) room -= v->reports().size();
-      vessels_.push_back(
-          std::make_unique<Vessel>(std::move(lane), load.seed, stream.index, load.start_ns, end_ns, room));
-      data.vessel = vessels_.back().get();
-      if (data.vessel->reports().size() == room) {
-        return fail(Exit::usage, load_place, "more than 50,000,000 reports in all; shorten the run or the fleet");
-      }
-      data.items = data.vessel->reports().size();
+    case plan::LoadKind::fleet:
+      if (auto added = add_vessel(stream, data); !added) return added;
       break;
-    }
     case plan::LoadKind::replay: {
       data.replay = replays_[stream.load].get();
       data.channel = stream.index;

@@ -295,21 +295,29 @@ Fate LinkModel::send(std::uint64_t now_ns, std::uint32_t wire_bytes, Traffic kin
   last_ = wire;
   if (wire.end_ns >= cut_ns) return drop(Drop::cut, kind, wire_bytes, fate);
 
-  Set& set = sets_[segment_at(wire.end_ns).impairments];
-  if (const Drop why = lost(set, wire.end_ns, kind, index); why != Drop::none) {
-    return drop(why, kind, wire_bytes, fate);
-  }
-  fate.propagation_ns = fixed_delay_ns(set.is, wire.end_ns);
-  const std::uint64_t sent = wire.end_ns + fate.propagation_ns;
+  return travel(wire.end_ns, cut_ns, wire_bytes, kind, index, fate);
+}
+
+// From the end of serialisation to the other side.
+Fate LinkModel::travel(std::uint64_t end_ns, std::uint64_t cut_ns, std::uint32_t wire_bytes, Traffic kind,
+                       std::uint64_t index, Fate fate) {
+  Set& set = sets_[segment_at(end_ns).impairments];
+  if (const Drop why = lost(set, end_ns, kind, index); why != Drop::none) return drop(why, kind, wire_bytes, fate);
+  fate.propagation_ns = fixed_delay_ns(set.is, end_ns);
+  const std::uint64_t sent = end_ns + fate.propagation_ns;
   std::uint64_t deliver = sent + jitter(set.is.jitter, draw(for_jitter, kind, index));
-  if (set.is.reorder > 0 && happens(draw(for_reorder, kind, index), set.is.reorder)) {
+  const bool held_back = set.is.reorder > 0 && happens(draw(for_reorder, kind, index), set.is.reorder);
+  if (held_back) {
     deliver += static_cast<std::uint64_t>(set.is.reorder_ns);  // those behind may overtake it
-    ++counters_.held_back;
   } else {
     deliver = std::max(deliver, last_delivery_ns_[at(kind)]);
-    last_delivery_ns_[at(kind)] = deliver;
   }
   if (deliver >= cut_ns) return drop(Drop::cut, kind, wire_bytes, fate);
+  if (held_back) {
+    ++counters_.held_back;
+  } else {
+    last_delivery_ns_[at(kind)] = deliver;
+  }
   fate.jitter_ns = deliver - sent;
   fate.deliver_at_ns[0] = deliver;
   fate.copies = 1;

@@ -129,6 +129,8 @@ class LinkModel {
   std::uint64_t draw(std::uint64_t purpose, Traffic kind, std::uint64_t index) const;
   Wire serialise(std::uint64_t now_ns, std::uint32_t bytes) const;
   bool codel_drops(const plan::Queue& queue, std::uint64_t dequeue_ns, std::uint64_t sojourn_ns, std::uint64_t backlog);
+  Fate travel(std::uint64_t end_ns, std::uint64_t cut_ns, std::uint32_t wire_bytes, Traffic kind, std::uint64_t index,
+              Fate fate);
   Drop lost(Set& set, std::uint64_t at_ns, Traffic kind, std::uint64_t index) const;
   static bool dwell_at(const Set& set, Dwell& dwell, std::uint64_t at_ns);
   std::uint64_t jitter(const plan::Jitter& model, std::uint64_t draw_bits) const;

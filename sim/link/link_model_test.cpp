@@ -464,13 +464,15 @@ TEST(Make, RefusesWhatItCannotHonour) {
   is = {};
   is.delay_ns = -1;
   EXPECT_EQ(cause(plan_of(is)), "/links/0/a_to_b: delay_ns must be 0 to one year");
+  is = {};
+  is.rate_bps = 1'000'000;
+  EXPECT_EQ(cause(plan_of(is)),
+            "/links/0/a_to_b: from 0 ns on there is a rate but no queue: queue.bytes must hold a packet");
   plan::Plan plan = plan_of({});
   plan.faults.push_back(fault_of(plan::FaultKind::degrade, 0, 0));
   plan.faults[0].replaces = {"colour"};
-  EXPECT_EQ(
-      cause(plan),
-      "/faults/0/replaces: 'colour' is none of delay, jitter, loss, rate, queue, reorder, duplicate, delay_trace, "
-      "rate_trace");
+  EXPECT_EQ(cause(plan),
+            "/faults/0/replaces: 'colour' is none of delay, jitter, loss, rate, queue, reorder, duplicate");
   EXPECT_FALSE(LinkModel::make(plan, 1, false));
 }
 

@@ -41,14 +41,16 @@ std::string wrong(const plan::Impairments& is) {
 bool lay_over(plan::Impairments& is, const plan::Impairments& with, const std::string& field) {
   if (field == "delay") {
     is.delay_ns = with.delay_ns;
-    is.delay_trace.clear();  // else the trace would go on winning
+    is.delay_trace = with.delay_trace;  // empty as a rule: else the link's own trace would go on winning
+    is.delay_trace_period_ns = with.delay_trace_period_ns;
   } else if (field == "jitter") {
     is.jitter = with.jitter;
   } else if (field == "loss") {
     is.loss = with.loss;
   } else if (field == "rate") {
     is.rate_bps = with.rate_bps;
-    is.rate_trace_ms.clear();
+    is.rate_trace_ms = with.rate_trace_ms;
+    is.rate_trace_period_ns = with.rate_trace_period_ns;
   } else if (field == "queue") {
     is.queue = with.queue;
   } else if (field == "reorder") {
@@ -56,12 +58,6 @@ bool lay_over(plan::Impairments& is, const plan::Impairments& with, const std::s
     is.reorder_ns = with.reorder_ns;
   } else if (field == "duplicate") {
     is.duplicate = with.duplicate;
-  } else if (field == "delay_trace") {
-    is.delay_trace = with.delay_trace;
-    is.delay_trace_period_ns = with.delay_trace_period_ns;
-  } else if (field == "rate_trace") {
-    is.rate_trace_ms = with.rate_trace_ms;
-    is.rate_trace_period_ns = with.rate_trace_period_ns;
   } else {
     return false;
   }
@@ -81,19 +77,8 @@ bool lasts(const plan::Fault& fault, std::uint64_t at_ns) {
   return fault.at_ns <= t && (fault.until_ns == 0 || t < fault.until_ns);
 }
 
-}  // namespace
-
-Expected<LinkModel> LinkModel::make(const plan::Plan& plan, plan::Index link, bool reverse) {
-  if (link >= plan.links.size()) return fail(Exit::usage, "/links", "link index out of range");
-  const std::string place = "/links/" + std::to_string(link) + (reverse ? "/b_to_a" : "/a_to_b");
-  const plan::Link& its = plan.links[link];
-  const plan::Impairments& own = reverse ? its.b_to_a : its.a_to_b;
-  if (const std::string why = wrong(own); !why.empty()) return fail(Exit::usage, place, why);
-
-  LinkModel model;
-  model.seed_ = draw64(its.seed, reverse ? 2 : 1);
-  const std::uint64_t bursts = draw64(model.seed_, stream_of_bursts);
-
+// When anything changes for this direction, from 0; refuses faults that cannot be honoured.
+Expected<std::vector<std::uint64_t>> changes_of(const plan::Plan& plan, plan::Index link, bool reverse) {
   std::vector<std::uint64_t> changes{0};
   for (std::size_t i = 0; i < plan.faults.size(); ++i) {
     const plan::Fault& fault = plan.faults[i];
@@ -109,15 +94,30 @@ Expected<LinkModel> LinkModel::make(const plan::Plan& plan, plan::Index link, bo
     plan::Impairments scratch;
     for (const std::string& field : fault.replaces) {
       if (lay_over(scratch, fault.impairments, field)) continue;
-      return fail(
-          Exit::usage, here + "/replaces",
-          "'" + field + "' is none of delay, jitter, loss, rate, queue, reorder, duplicate, delay_trace, rate_trace");
+      return fail(Exit::usage, here + "/replaces",
+                  "'" + field + "' is none of delay, jitter, loss, rate, queue, reorder, duplicate");
     }
   }
   std::sort(changes.begin(), changes.end());
   changes.erase(std::unique(changes.begin(), changes.end()), changes.end());
+  return changes;
+}
 
-  for (const std::uint64_t from_ns : changes) {
+}  // namespace
+
+Expected<LinkModel> LinkModel::make(const plan::Plan& plan, plan::Index link, bool reverse) {
+  if (link >= plan.links.size()) return fail(Exit::usage, "/links", "link index out of range");
+  const std::string place = "/links/" + std::to_string(link) + (reverse ? "/b_to_a" : "/a_to_b");
+  const plan::Link& its = plan.links[link];
+  const plan::Impairments& own = reverse ? its.b_to_a : its.a_to_b;
+  if (const std::string why = wrong(own); !why.empty()) return fail(Exit::usage, place, why);
+  const auto changes = changes_of(plan, link, reverse);
+  if (!changes) return tl::unexpected(changes.error());
+
+  LinkModel model;
+  model.seed_ = draw64(its.seed, reverse ? 2 : 1);
+  const std::uint64_t bursts = draw64(model.seed_, stream_of_bursts);
+  for (const std::uint64_t from_ns : *changes) {
     Segment segment{.from_ns = from_ns, .up = true, .impairments = model.sets_.size(), .cut_ns = 0};
     // A fault's burst process is its own; the link's goes on beneath it and is where it would have been afterwards.
     Set set{.is = own, .stream = bursts, .dwell = {}};
@@ -132,6 +132,11 @@ Expected<LinkModel> LinkModel::make(const plan::Plan& plan, plan::Index link, bo
         lay_over(set.is, fault.impairments, field);
         if (field == "loss") set.stream = draw64(bursts, i + 1);
       }
+    }
+    if ((set.is.rate_bps > 0 || !set.is.rate_trace_ms.empty()) && set.is.queue.bytes == 0) {
+      return fail(
+          Exit::usage, place,
+          "from " + std::to_string(from_ns) + " ns on there is a rate but no queue: queue.bytes must hold a packet");
     }
     model.sets_.push_back(std::move(set));
     model.segments_.push_back(segment);
