@@ -20,13 +20,14 @@ import time
 
 import build
 import children
+import inputs
 import junit
 import table
 import versions
 from options import Cannot, Usage
 
 # What a run leaves in its folder; an older run's are removed when the folder is used again.
-OURS = ("plan.json", "records", "twice", "summary.json", "logs", "versions.json", "report", "junit.xml")
+OURS = ("plan.json", "inputs", "records", "sim.json", "series.json", "twice", "summary.json", "logs", "versions.json", "report", "junit.xml")
 INCONCLUSIVE, CANNOT = 2, 69
 
 
@@ -108,8 +109,10 @@ def prepared(options, plan):
         if folder.is_dir() and any(folder.iterdir()):
             if not is_run(folder):
                 raise Usage(f"--out {folder}: not empty and not a run, so left alone; give a new or empty folder")
+            again = pathlib.Path(options.arguments[0]).resolve().parent == folder.resolve()  # its plan, and what that replays
             for name in OURS:
-                remove(folder / name)
+                if not (again and name == "inputs"):
+                    remove(folder / name)
         (folder / "logs").mkdir(parents=True, exist_ok=True)
         write(folder / "logs" / "status.json", "{}\n")
     except OSError as error:
@@ -166,6 +169,7 @@ class Rehearsal:
 
     def begin(self):
         write(self.folder / "plan.json", self.plan_text)
+        self.replay_folder = inputs.bring(self.plan, self.options.arguments[0], self.folder)
         programs = [build.program(name) for name in ("portolan-plan", "portolan-sim", "portolan-check")]
         self.versions = versions.collect(programs)
         self.versions["command"] = [os.fspath(word) for word in sys.argv[1:]]
@@ -204,7 +208,7 @@ class Rehearsal:
 
     def simulate(self, name, out):
         words = [build.program("portolan-sim"), "--plan", self.folder / "plan.json", "--out", out,
-                 "--fidelity", self.options.get("--fidelity", "lean")]
+                 "--fidelity", self.options.get("--fidelity", "lean"), "--replay-folder", self.replay_folder]
         wall_limit_s = self.options.get("--wall-limit")
         if wall_limit_s is not None:
             words += ["--wall-limit", f"{wall_limit_s:g}"]
