@@ -20,10 +20,17 @@ inline constexpr std::uint32_t kNil = 0xFFFFFFFFu;
 // Hands out aligned memory from one block, never takes it back. `needed` runs dry (base null) to size an engine.
 class Arena {
  public:
-  Arena(void* base, std::size_t bytes) : base_(static_cast<std::uint8_t*>(base)), bytes_(bytes) {}
+  Arena(void* base, std::size_t bytes) : base_(static_cast<std::uint8_t*>(base)), bytes_(bytes) {
+    // Whatever the base, what is taken is aligned: skip to a cache line. Dry, count the worst skip.
+    const auto over = static_cast<std::size_t>(reinterpret_cast<std::uintptr_t>(base) % kLine);
+    used_ = base == nullptr ? kLine - 1 : (kLine - over) % kLine;
+    skipped_ = base == nullptr ? 0 : used_;
+  }
   template <typename T>
   T* take(std::size_t count) {  // value-initialised; null (and `short_of`) when the arena is too small or dry
-    const std::size_t at = (used_ + alignof(T) - 1) / alignof(T) * alignof(T);
+    static_assert(alignof(T) <= kLine);
+    const std::size_t from = used_ - skipped_;
+    const std::size_t at = (from + alignof(T) - 1) / alignof(T) * alignof(T) + skipped_;
     used_ = at + count * sizeof(T);
     if (base_ == nullptr || used_ > bytes_) {
       short_ = true;
@@ -37,9 +44,11 @@ class Arena {
   bool short_of_memory() const { return short_; }
 
  private:
+  static constexpr std::size_t kLine = 64;
   std::uint8_t* base_;
   std::size_t bytes_;
-  std::size_t used_ = 0;
+  std::size_t used_;
+  std::size_t skipped_;
   bool short_ = false;
 };
 
@@ -51,21 +60,21 @@ struct Piece {
   std::uint32_t index = kNil;  // of the block or slot
   std::uint32_t offset = 0;    // of the message's bytes within it (a slot also holds record header and trailer)
   std::uint32_t length = 0;
-  std::uint32_t next = kNil;   // piece index
+  std::uint32_t next = kNil;  // piece index
 };
 
 struct Message {
-  std::uint64_t key = 0;       // message_key
+  std::uint64_t key = 0;  // message_key
   std::uint64_t sequence = 0;
-  std::uint64_t time_ns = 0;   // the upper layer's: admitted or published
-  std::uint32_t stream = kNil; // the upper layer's index
+  std::uint64_t time_ns = 0;    // the upper layer's: admitted or published
+  std::uint32_t stream = kNil;  // the upper layer's index
   std::uint32_t length = 0;
   std::uint32_t references = 0;
   std::uint32_t first_piece = kNil;
   std::uint32_t last_piece = kNil;
   std::uint32_t pieces = 0;
-  std::uint32_t pending = 0;   // the upper layer's: downstreams that still owe `delivered`
-  std::uint32_t flags = 0;     // the upper layer's
+  std::uint32_t pending = 0;  // the upper layer's: downstreams that still owe `delivered`
+  std::uint32_t flags = 0;    // the upper layer's
 };
 
 class Store {
@@ -98,11 +107,11 @@ class Store {
 
   // Slots (bpf/layout/accept.h): the same memory that an XDP program writes.
   struct ptl_slot* slot(PieceKind kind, std::uint32_t index);
-  std::uint32_t take_slot(PieceKind kind);               // most recently used first; kNil: none left
-  void give_slot(PieceKind kind, std::uint32_t index);   // closed and free again
+  std::uint32_t take_slot(PieceKind kind);              // most recently used first; kNil: none left
+  void give_slot(PieceKind kind, std::uint32_t index);  // closed and free again
 
   struct Usage {
-    std::uint32_t messages, blocks, pieces, small_slots, large_slots;                  // in use now
+    std::uint32_t messages, blocks, pieces, small_slots, large_slots;                           // in use now
     std::uint32_t messages_high, blocks_high, pieces_high, small_slots_high, large_slots_high;  // ever
   };
   Usage usage() const;

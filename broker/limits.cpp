@@ -1,0 +1,194 @@
+// The named profiles of Limits, each with its sum, and the relations between bounds that engines rely on.
+#include "broker/limits.hpp"
+
+#include "bpf/layout/accept.h"
+
+namespace portolan::broker {
+namespace {
+
+// What the Store takes for a profile. The other pools belong to Endpoint, Engine and ClientEngine, whose bytes_needed
+// has the true total; the comments below give their order of magnitude.
+constexpr std::uint64_t store_bytes(const Limits& l) {
+  return std::uint64_t{l.messages} * 80 + std::uint64_t{l.small_blocks} * (l.small_block_bytes + 20) +
+         std::uint64_t{l.small_slots} * (PTL_SMALL_SLOT_BYTES + 20) +
+         std::uint64_t{l.large_slots} * (PTL_LARGE_SLOT_BYTES + 20);
+}
+
+constexpr std::uint64_t session_windows(const Limits& l) {  // entries; 16 to 48 bytes each
+  return std::uint64_t{l.sessions} *
+         (l.window_packets + PTL_LANES * (std::uint64_t{l.window_messages} + l.receive_messages));
+}
+
+constexpr bool power_of_two(std::uint64_t n) {
+  return n != 0 && (n & (n - 1)) == 0;
+}
+
+constexpr bool consistent(const Limits& l) {
+  return power_of_two(l.window_packets) && power_of_two(l.window_messages) && power_of_two(l.receive_messages) &&
+         power_of_two(l.grants_per_class) &&
+         l.window_packets <= PTL_WINDOW_PACKETS &&   // else the receiver's window drops what the sender still holds
+         l.receive_messages >= l.window_messages &&  // a sender never runs past what its receiver can note
+         l.message_bytes_max <= PTL_MESSAGE_MAX && l.small_slots >= l.grants_per_class &&
+         l.large_slots >= l.grants_per_class &&  // one full window of credit
+         l.datagram_bytes >= PTL_FRAME_BYTES + PTL_FRAGMENT_DEFAULT &&
+         l.datagram_bytes <= PTL_FRAME_BYTES + PTL_FRAGMENT_KERNEL_MAX && l.small_block_bytes % 64 == 0 &&
+         l.small_block_bytes >= 64 && l.credit_bytes <= l.small_blocks * std::uint64_t{l.small_block_bytes} &&
+         // The longest message fits: in slots, or else in blocks.
+         l.message_bytes_max <=
+             std::uint64_t{l.large_slots} * PTL_SEGMENT_PAYLOAD + std::uint64_t{l.small_blocks} * l.small_block_bytes &&
+         l.downstreams >= l.sessions && l.sessions >= 2 && l.peers >= 1 && l.transmits >= 1 && l.messages >= 64 &&
+         l.filters >= l.filters_per_downstream && l.topic_name_bytes >= 16 && l.filter_depth >= 2;
+}
+
+// A broker process: defaults of the struct, with room for retention.
+//   messages   131,072 x 80 B                =  10.0 MiB
+//   blocks     131,072 x (512 + 20) B        =  66.5 MiB   short messages, retention first of all
+//   small      256 x 12.3 KiB                =   3.1 MiB
+//   large      512 x 68.3 KiB                =  34.2 MiB
+//   windows    128 x (8,192 + 4 x 8,192) entries x ~24 B = 120 MiB
+constexpr Limits daemon_limits() {
+  Limits l;
+  l.sessions = 128;
+  l.downstreams = 192;
+  l.messages = 131'072;
+  l.small_blocks = 131'072;
+  l.small_slots = 256;
+  l.large_slots = 512;
+  l.message_bytes_max = PTL_MESSAGE_MAX;
+  return l;
+}
+
+// A broker among 12 to 64 simulated harbours: some 300 messages/s of its own and 300 from others, retained 15 s.
+//   messages    16,384 x 80 B                =   1.3 MiB
+//   blocks      16,384 x (512 + 20) B        =   8.3 MiB
+//   small           64 x 12.3 KiB            =   0.8 MiB
+//   large          128 x 68.3 KiB            =   8.5 MiB   a chart of 1 MiB, tiles of 64 KiB retained, open grants
+//   windows         80 x (2,048 + 4 x 1,024) x ~24 B = 12 MiB
+//   topics, streams, filters, queues                 ~  4 MiB
+constexpr Limits sim_limits() {
+  Limits l;
+  l.sessions = 80;
+  l.downstreams = 112;
+  l.messages = 16'384;
+  l.small_blocks = 16'384;
+  l.small_slots = 64;
+  l.large_slots = 128;
+  l.window_packets = 2'048;
+  l.window_messages = 512;
+  l.receive_messages = 512;
+  l.control_queue = 512;
+  l.credit_bytes = 1u << 20;
+  l.unresolved_messages = 512;
+  l.events = 2'048;
+  l.deliveries = 1'024;
+  l.reorder_messages = 1'024;
+  l.kept_messages = 1'024;
+  return l;
+}
+
+// A client of such a broker: it keeps what is not yet received, and what came too early. One session (one more while it
+// reconnects).
+//   messages     8,192 x 80 B                =   0.6 MiB
+//   blocks       8,192 x (512 + 20) B        =   4.2 MiB
+//   small           32 x 12.3 KiB            =   0.4 MiB
+//   large           40 x 68.3 KiB            =   2.7 MiB   a chart of 1 MiB is 17 slots
+//   windows          2 x (2,048 + 4 x 2,048) x ~24 B = 0.5 MiB
+constexpr Limits sim_client_limits() {
+  Limits l = sim_limits();
+  l.sessions = 2;
+  l.peers = 1;
+  l.downstreams = 2;
+  l.messages = 8'192;
+  l.small_blocks = 8'192;
+  l.small_slots = 32;
+  l.large_slots = 40;
+  l.window_messages = 1'024;
+  l.receive_messages = 1'024;
+  l.filters = 128;
+  l.deliveries = 2'048;
+  l.reorder_messages = 2'048;
+  l.kept_messages = 4'096;
+  return l;
+}
+
+// One of a thousand simulated harbours: a leaf with sessions to its two hubs and a few clients.
+//   messages       512 x 80 B                =   40 KiB
+//   blocks         512 x (512 + 20) B        =  266 KiB
+//   small            4 x 12.3 KiB            =   49 KiB
+//   large            4 x 68.3 KiB            =  273 KiB
+//   windows          8 x (256 + 4 x 256) x ~24 B = 240 KiB
+constexpr Limits thousand_limits() {
+  Limits l;
+  l.sessions = 8;
+  l.peers = 4;
+  l.downstreams = 12;
+  l.messages = 512;
+  l.small_blocks = 512;
+  l.small_slots = 4;
+  l.large_slots = 4;
+  l.message_bytes_max = 256u << 10;
+  l.topics = 64;
+  l.streams = 128;
+  l.filters = 64;
+  l.filters_per_downstream = 16;
+  l.topic_name_bytes = 64;
+  l.filter_depth = 8;
+  l.window_packets = 256;
+  l.window_messages = 128;
+  l.receive_messages = 128;
+  l.control_queue = 64;
+  l.credit_bytes = 64u << 10;
+  l.grants_per_class = 2;
+  l.unresolved_messages = 64;
+  l.events = 256;
+  l.deliveries = 128;
+  l.reorder_messages = 128;
+  l.kept_messages = 256;
+  l.transmits = 16;
+  return l;
+}
+
+constexpr std::uint64_t kMiB = 1u << 20;
+static_assert(consistent(Limits{}));
+static_assert(consistent(daemon_limits()));
+static_assert(consistent(sim_limits()));
+static_assert(consistent(sim_client_limits()));
+static_assert(consistent(thousand_limits()));
+static_assert(store_bytes(sim_limits()) < 20 * kMiB);
+static_assert(session_windows(sim_limits()) * 24 < 16 * kMiB);
+static_assert(store_bytes(sim_client_limits()) < 9 * kMiB);
+static_assert(session_windows(sim_client_limits()) * 24 < 1 * kMiB);
+static_assert(store_bytes(thousand_limits()) < 700 << 10);
+static_assert(session_windows(thousand_limits()) * 24 < 256 << 10);
+
+}  // namespace
+
+Limits Limits::daemon() {
+  return daemon_limits();
+}
+Limits Limits::sim() {
+  return sim_limits();
+}
+Limits Limits::sim_client() {
+  return sim_client_limits();
+}
+Limits Limits::thousand() {
+  return thousand_limits();
+}
+
+bool Limits::by_name(std::string_view name, Limits& out) {
+  if (name == "daemon") {
+    out = daemon();
+  } else if (name == "sim") {
+    out = sim();
+  } else if (name == "sim_client") {
+    out = sim_client();
+  } else if (name == "thousand") {
+    out = thousand();
+  } else {
+    return false;
+  }
+  return true;
+}
+
+}  // namespace portolan::broker
