@@ -39,7 +39,8 @@ struct Cost {
   double link_deadlines_per_second = 0;  // datagrams that the link models must deliver in time, each link counted
   std::vector<BrokerCost> brokers;       // busiest first
 };
-Cost predict_cost(const plan::Plan& plan);
+// `folder` is the scenario's, with its slash, for replayed files.
+Cost predict_cost(const plan::Plan& plan, const std::string& folder);
 // A few lines for people.
 std::string show_cost(const plan::Plan& plan, const Cost& cost);
 

@@ -151,12 +151,13 @@ class Paths {
   std::vector<std::vector<Step>> last_;  // the step that enters [from][to]
 };
 
-// Messages a second and bytes of each stream of a load, as the generator will make them.
+// What each stream of the plan publishes. Replayed files are found from `folder`.
 struct LoadRate {
-  double per_second = 0;
-  double bytes = 0;
+  double messages = 0;    // in all
+  double bytes = 0;       // of each, mean
+  double per_second = 0;  // while its load lasts
 };
-LoadRate load_rate(const plan::Plan& plan, const plan::Load& load);
+std::vector<LoadRate> stream_rates(const plan::Plan& plan, const std::string& folder);
 // Subscribing clients of each stream's topic, in order of process.
 std::vector<std::vector<Index>> receivers(const plan::Plan& plan);
 

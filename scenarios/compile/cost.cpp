@@ -8,9 +8,10 @@
 
 namespace portolan::compile {
 
-Cost predict_cost(const plan::Plan& plan) {
+Cost predict_cost(const plan::Plan& plan, const std::string& folder) {
   const Paths paths(plan);
   const auto to = receivers(plan);
+  const auto rates = stream_rates(plan, folder);
   const double seconds = static_cast<double>(plan.duration_ns) / 1e9;
   Cost cost;
   std::vector<double> in(plan.processes.size(), 0);
@@ -20,10 +21,8 @@ Cost predict_cost(const plan::Plan& plan) {
   const auto harbour = [&](Index p) { return plan.nodes[plan.processes[p].node].harbour; };
   for (std::size_t s = 0; s < plan.streams.size(); ++s) {
     const plan::Stream& stream = plan.streams[s];
-    const plan::Load& load = plan.loads[stream.load];
-    const LoadRate rate = load_rate(plan, load);
-    const double share = static_cast<double>(load.end_ns - load.start_ns) / 1e9 / seconds;
-    const double messages = rate.per_second * share;
+    const LoadRate& rate = rates[s];
+    const double messages = rate.messages / seconds;
     const double fragments = std::ceil((rate.bytes + 48) / plan.fragment_bytes);
     const double acks = 0.5;  // one for two datagrams
     const Index home = plan.processes[stream.process].broker;

@@ -1,4 +1,6 @@
 // Stage: topics and load. A load makes a stream for each of its sources and, from the topic's pattern, the topics.
+#include "scenarios/load/load.hpp"
+
 #include <algorithm>
 #include <set>
 
@@ -430,25 +432,38 @@ void read_loads(Context& c) {
   }
 }
 
-LoadRate load_rate(const plan::Plan& plan, const plan::Load& load) {
-  LoadRate rate;
-  const double seconds = static_cast<double>(load.end_ns - load.start_ns) / 1e9;
-  switch (load.kind) {
-    case plan::LoadKind::periodic:
-    case plan::LoadKind::poisson:
-      rate = {1e9 / static_cast<double>(load.interval_ns), static_cast<double>(load.size_bytes)};
-      break;
-    case plan::LoadKind::fleet:
-      rate = {1.0 / 6, 48};
-      break;  // class A: 2 to 10 s by speed, one sentence
-    case plan::LoadKind::replay:
-      rate = {1, 60};
-      break;
+std::vector<LoadRate> stream_rates(const plan::Plan& plan, const std::string& folder) {
+  std::vector<LoadRate> rates(plan.streams.size());
+  const auto synthetic = [](const plan::Load& l) {
+    return l.kind == plan::LoadKind::periodic || l.kind == plan::LoadKind::poisson;
+  };
+  // Fleets and replays have their own timing: ask the generators that will make them.
+  const bool ask = std::any_of(plan.loads.begin(), plan.loads.end(), [&](const auto& l) { return !synthetic(l); });
+  std::optional<load::Workload> workload;
+  if (ask) {
+    if (auto made = load::Workload::make(plan, folder)) workload.emplace(std::move(*made));
   }
-  (void)plan;
-  if (load.count > 0 && seconds > 0)
-    rate.per_second = std::min(rate.per_second, static_cast<double>(load.count) / seconds);
-  return rate;
+  for (Index s = 0; s < plan.streams.size(); ++s) {
+    const plan::Load& l = plan.loads[plan.streams[s].load];
+    const double seconds = static_cast<double>(l.end_ns - l.start_ns) / 1e9;
+    double messages = 0;
+    double bytes = 0;
+    if (synthetic(l)) {
+      messages = seconds * 1e9 / static_cast<double>(l.interval_ns);
+      bytes = static_cast<double>(l.size_bytes);
+    } else if (workload) {
+      auto generator = load::Generator::make(*workload, s, 1);
+      if (!generator) continue;
+      while (const auto shot = generator->next(l.end_ns)) {
+        messages += 1;
+        bytes += static_cast<double>(shot->size_bytes);
+      }
+      bytes = messages > 0 ? bytes / messages : 0;
+    }
+    if (l.count > 0) messages = std::min(messages, static_cast<double>(l.count));
+    rates[s] = {messages, bytes, seconds > 0 ? messages / seconds : 0};
+  }
+  return rates;
 }
 
 }  // namespace portolan::compile

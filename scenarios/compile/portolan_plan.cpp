@@ -55,7 +55,8 @@ int plan(const std::string& file, const std::string& to, const compile::Options&
     if (opened && !to.empty()) std::remove(to.c_str());
     return static_cast<int>(Exit::cannot);
   }
-  std::cerr << compile::show_cost(*compiled.plan, compile::predict_cost(*compiled.plan));
+  std::cerr << compile::show_cost(*compiled.plan,
+                                  compile::predict_cost(*compiled.plan, file.substr(0, file.rfind('/') + 1)));
   return static_cast<int>(Exit::held);
 }
 

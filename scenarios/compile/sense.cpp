@@ -196,7 +196,7 @@ void check_retention(Context& c, const std::vector<std::vector<Index>>& to) {
 }
 
 // A latency that physics forbids: too many deliveries have a floor above the limit.
-void check_floors(Context& c, const std::vector<std::vector<Index>>& to) {
+void check_floors(Context& c, const std::vector<std::vector<Index>>& to, const std::vector<LoadRate>& rates) {
   for (std::size_t i = 0; i < c.plan.expectations.size(); ++i) {
     const plan::Expectation& e = c.plan.expectations[i];
     if (e.kind != plan::ExpectKind::latency) continue;
@@ -208,7 +208,7 @@ void check_floors(Context& c, const std::vector<std::vector<Index>>& to) {
       const plan::Stream& stream = c.plan.streams[s];
       const plan::Topic& topic = c.plan.topics[stream.topic];
       if (!plan::filter_matches(e.filter, topic.name) || (e.tenant != kNone && e.tenant != topic.tenant)) continue;
-      const double rate = load_rate(c.plan, c.plan.loads[stream.load]).per_second;
+      const double rate = rates[s].messages;
       const Index from = harbour_of(c.plan, stream.process);
       for (Index r : to[s]) {
         const Index there = harbour_of(c.plan, r);
@@ -229,12 +229,12 @@ void check_floors(Context& c, const std::vector<std::vector<Index>>& to) {
   }
 }
 
-void check_rates(Context& c, const std::vector<std::vector<Index>>& to) {
+void check_rates(Context& c, const std::vector<std::vector<Index>>& to, const std::vector<LoadRate>& rates) {
   const Paths paths(c.plan);
   std::vector<double> bits(2 * c.plan.links.size(), 0);
   for (std::size_t s = 0; s < c.plan.streams.size(); ++s) {
     const plan::Stream& stream = c.plan.streams[s];
-    const LoadRate rate = load_rate(c.plan, c.plan.loads[stream.load]);
+    const LoadRate& rate = rates[s];
     const Index from = harbour_of(c.plan, stream.process);
     std::set<Index> there;
     for (Index r : to[s]) there.insert(harbour_of(c.plan, r));
@@ -268,8 +268,9 @@ void check_sense(Context& c) {
   check_overlaps(c);
   const auto to = receivers(c.plan);
   check_retention(c, to);
-  check_floors(c, to);
-  check_rates(c, to);
+  const auto rates = stream_rates(c.plan, c.folder);
+  check_floors(c, to, rates);
+  check_rates(c, to, rates);
 }
 
 }  // namespace portolan::compile
