@@ -1,0 +1,566 @@
+#include "broker/client/cursors.hpp"
+
+#include <algorithm>
+
+namespace portolan::broker::client {
+namespace {
+
+constexpr std::uint64_t kEnded = ~0ull;
+// Numbers that may be in flight above `low`. A sender stops at its own window_packets and window_messages beyond what I
+// have delivered, so this is ample for every profile; beyond it the session is closed and resumed.
+constexpr std::uint32_t kDoneBits = 65'536;
+constexpr std::uint32_t kDoneWords = kDoneBits / 64;
+
+}  // namespace
+
+Cursors::Cursors(Context& context, Arena& arena)
+    : c_(context),
+      cursors_(arena.take<Cursor>(context.limits.streams)),
+      cursor_bound_(context.limits.streams),
+      remote_(arena.take<RemoteStream>(std::size_t{context.limits.streams} * 2)),
+      remote_bound_(context.limits.streams * 2),
+      nodes_(arena.take<Node>(std::size_t{context.limits.reorder_messages} + context.limits.unresolved_messages)) {
+  by_identity_.take(arena, cursor_bound_);
+  topics_.take(arena, context.limits.topics * 2);
+  streams_.take(arena, remote_bound_);
+  for (std::uint32_t lane = 1; lane < kLanes; ++lane) done_[lane].bits = arena.take<std::uint64_t>(kDoneWords);
+  if (nodes_ == nullptr) return;
+  const std::uint32_t nodes = context.limits.reorder_messages + context.limits.unresolved_messages;
+  for (std::uint32_t i = 0; i < nodes; ++i) nodes_[i].next = i + 1 < nodes ? i + 1 : kNil;
+  node_free_ = nodes > 0 ? 0 : kNil;
+}
+
+// Aliases and numbers are the session's and begin anew; cursors and what they hold live on.
+void Cursors::session_up() {
+  topics_.clear();
+  streams_.clear();
+  remote_used_ = 0;
+  while (unresolved_head_ != kNil) {
+    const std::uint32_t n = unresolved_head_;
+    unresolved_head_ = nodes_[n].next;
+    c_.store.release(nodes_[n].message);
+    give_node(n);
+  }
+  unresolved_tail_ = kNil;
+  unresolved_ = 0;
+  for (std::uint32_t lane = 1; lane < kLanes; ++lane) {
+    std::fill_n(done_[lane].bits, kDoneWords, 0);
+    done_[lane].low = done_[lane].told = 0;
+  }
+  overflowed_ = false;
+  settled();
+}
+
+void Cursors::settled() {
+  for (std::uint32_t i = 0; i < cursors_made_; ++i) cursors_[i].suspect = false;
+}
+
+bool Cursors::topic(const wire::TopicBody& body) {
+  const std::uint32_t topic = c_.topics.find_or_add(body.name, body.lane);
+  if (topic == kNil) ++c_.counters.table_full;
+  // A topic that finds no room is known as such: what comes of it is dropped and counted, and stalls nobody.
+  if (!topics_.put({body.alias, 0}, topic == kNil ? kNil - 1 : topic)) overflowed_ = true;
+  return true;
+}
+
+bool Cursors::stream(const wire::StreamBody& body, Wanted wanted, bool suspect) {
+  const std::uint32_t topic = topics_.find({body.topic, 0});
+  if (topic == kNil) return false;
+  RemoteStream remote;
+  remote.incarnation = body.incarnation;
+  remote.publisher = body.publisher;
+  remote.alias = body.alias;
+  remote.topic = topic == kNil - 1 ? kNil : topic;
+  if (remote.topic != kNil && wanted != Wanted::no) {
+    remote.cursor = by_identity_.find({topic, body.publisher});
+    const bool is_new = remote.cursor == kNil;
+    if (is_new) remote.cursor = make_cursor(topic, body.publisher);
+    if (remote.cursor != kNil) {
+      Cursor& cursor = cursors_[remote.cursor];
+      const std::uint32_t code = wanted == Wanted::pending ? 1 : 2;
+      if (is_new) {
+        cursor.suspect = suspect;
+        cursor.generation = c_.generation;
+        begin_at(cursor, body.incarnation, body.start, code);
+      } else if (body.incarnation == cursor.incarnation) {
+        const bool replace = cursor.suspect && cursor.generation == c_.generation && body.start > cursor.next;
+        if (replace) begin_at(cursor, body.incarnation, body.start, code);
+      } else if (body.incarnation > cursor.incarnation) {
+        Node change;
+        change.kind = NodeKind::change;
+        change.incarnation = body.incarnation;
+        change.last = body.previous_last;
+        change.start = body.start;
+        change.code = body.previous_incarnation;
+        change.generation = c_.generation;
+        if (Node* known = find(cursor, body.incarnation, 0); known != nullptr) {
+          known->last = change.last;  // the newest word counts: a broker may have lost what it knew
+          known->start = change.start;
+          known->code = change.code;
+        } else if (!insert(cursor, change)) {
+          overflowed_ = true;
+        }
+      }
+    }
+  }
+  std::uint32_t at = streams_.find({body.alias, 0});
+  if (at == kNil) {
+    if (remote_used_ == remote_bound_) {
+      overflowed_ = true;
+      return true;
+    }
+    at = remote_used_++;
+    streams_.put({body.alias, 0}, at);
+  }
+  remote_[at] = remote;
+  resolve(body.alias);
+  if (remote.cursor != kNil) advance(remote.cursor);
+  return true;
+}
+
+bool Cursors::gap(const wire::GapBody& body) {
+  const std::uint32_t at = streams_.find({body.stream, 0});
+  if (at == kNil) return false;
+  const RemoteStream& remote = remote_[at];
+  if (remote.cursor == kNil) return true;
+  Cursor& cursor = cursors_[remote.cursor];
+  if (remote.incarnation < cursor.incarnation) return true;
+  if (remote.incarnation == cursor.incarnation && body.last < cursor.next) return true;
+  Node node;
+  node.kind = NodeKind::gap;
+  node.incarnation = remote.incarnation;
+  node.first = body.first;
+  node.last = body.last;
+  node.code = body.reason;
+  node.generation = c_.generation;
+  if (!insert(cursor, node)) {
+    overflowed_ = true;
+    return true;
+  }
+  advance(remote.cursor);
+  return true;
+}
+
+// Numbers that will never come count as done.
+void Cursors::gone(const wire::GoneBody& body) {
+  const std::uint32_t count = body.last - body.first + 1;
+  if (count > kDoneBits) {
+    overflowed_ = true;
+    return;
+  }
+  for (std::uint32_t i = 0; i < count; ++i) done(body.lane, body.first + i, c_.generation);
+}
+
+void Cursors::message(const Incoming& in) {
+  const std::uint32_t at = streams_.find({in.publisher, 0});
+  if (at == kNil) return wait_unresolved(in);
+  const RemoteStream& remote = remote_[at];
+  if (remote.cursor == kNil) {
+    ++(remote.topic == kNil ? c_.counters.table_full : c_.counters.unwanted);
+    return drop(in.message, static_cast<std::uint32_t>(in.lane), in.number, c_.generation);
+  }
+  place(remote.cursor, remote, in);
+}
+
+void Cursors::place(std::uint32_t index, const RemoteStream& remote, const Incoming& in) {
+  Cursor& cursor = cursors_[index];
+  const auto lane = static_cast<std::uint32_t>(in.lane);
+  if (remote.incarnation < cursor.incarnation ||
+      (remote.incarnation == cursor.incarnation && in.sequence < cursor.next)) {
+    const bool before = remote.incarnation < cursor.incarnation || in.sequence < cursor.start;
+    ++(before ? c_.counters.before_cursor : c_.counters.duplicates_dropped);
+    return drop(in.message, lane, in.number, c_.generation);
+  }
+  const bool next = remote.incarnation == cursor.incarnation && in.sequence == cursor.next;
+  if (next && cursor.head == kNil && c_.out.delivery_room()) {
+    deliver(cursor, in.sequence, in.message, lane, in.number, c_.generation);
+    ++cursor.next;
+    return;
+  }
+  if (Node* known = find(cursor, remote.incarnation, in.sequence); known != nullptr) {
+    ++c_.counters.duplicates_dropped;
+    if (known->generation == c_.generation) return drop(in.message, lane, in.number, c_.generation);
+    // Held since an earlier session: this session's number is now the one that waits for its delivery.
+    known->lane = static_cast<std::uint8_t>(lane);
+    known->number = in.number;
+    known->generation = c_.generation;
+    c_.store.release(in.message);
+    return;
+  }
+  Node node;
+  node.lane = static_cast<std::uint8_t>(lane);
+  node.incarnation = remote.incarnation;
+  node.first = in.sequence;
+  node.message = in.message;
+  node.number = in.number;
+  node.generation = c_.generation;
+  if (!insert(cursor, node)) {
+    c_.store.release(in.message);
+    overflowed_ = true;
+    return;
+  }
+  advance(index);
+}
+
+namespace {
+
+// Order in which held things leave; at the same sequence a message goes before a gap that would swallow it.
+template <typename Node>
+bool before(const Node& a, const Node& b, bool a_is_gap, bool b_is_gap) {
+  if (a.incarnation != b.incarnation) return a.incarnation < b.incarnation;
+  if (a.first != b.first) return a.first < b.first;
+  return !a_is_gap && b_is_gap;
+}
+
+}  // namespace
+
+bool Cursors::insert(Cursor& cursor, const Node& node) {
+  if (held_ >= c_.limits.reorder_messages) return false;
+  const std::uint32_t n = take_node();
+  if (n == kNil) return false;
+  nodes_[n] = node;
+  const bool is_gap = node.kind == NodeKind::gap;
+  // Most things come late by little or fill the hole at the head, so look from both ends at once.
+  std::uint32_t after = cursor.tail;
+  std::uint32_t from_head = cursor.head;
+  for (;;) {
+    if (after == kNil || !before(node, nodes_[after], is_gap, nodes_[after].kind == NodeKind::gap)) break;
+    if (before(node, nodes_[from_head], is_gap, nodes_[from_head].kind == NodeKind::gap)) {
+      after = nodes_[from_head].prev;
+      break;
+    }
+    after = nodes_[after].prev;
+    from_head = nodes_[from_head].next;
+  }
+  const std::uint32_t follow = after == kNil ? cursor.head : nodes_[after].next;
+  nodes_[n].prev = after;
+  nodes_[n].next = follow;
+  (after == kNil ? cursor.head : nodes_[after].next) = n;
+  (follow == kNil ? cursor.tail : nodes_[follow].prev) = n;
+  ++held_;
+  c_.counters.reorder_high = std::max<std::uint64_t>(c_.counters.reorder_high, held_);
+  return true;
+}
+
+// A held message, or (sequence 0) a held incarnation change.
+Cursors::Node* Cursors::find(Cursor& cursor, std::uint32_t incarnation, std::uint64_t sequence) {
+  std::uint32_t a = cursor.tail;
+  std::uint32_t b = cursor.head;
+  const auto is = [&](const Node& n) {
+    return n.kind != NodeKind::gap && n.incarnation == incarnation && n.first == sequence;
+  };
+  while (a != kNil) {
+    Node& back = nodes_[a];
+    Node& front = nodes_[b];
+    if (is(back)) return &back;
+    if (is(front)) return &front;
+    if (back.incarnation < incarnation || (back.incarnation == incarnation && back.first < sequence)) return nullptr;
+    if (front.incarnation > incarnation || (front.incarnation == incarnation && front.first > sequence)) return nullptr;
+    a = back.prev;
+    b = front.next;
+  }
+  return nullptr;
+}
+
+bool Cursors::advance(std::uint32_t index) {
+  Cursor& cursor = cursors_[index];
+  while (cursor.head != kNil) {
+    if (!c_.out.delivery_room() || !c_.out.event_room(3)) {
+      block(index);
+      return false;
+    }
+    if (!step(cursor)) break;
+  }
+  return true;
+}
+
+// Does one thing at the head of what is held; false when that has to wait for something to come.
+bool Cursors::step(Cursor& cursor) {
+  const std::uint32_t n = cursor.head;
+  const Node node = nodes_[n];
+  if (node.incarnation < cursor.incarnation) {
+    if (node.kind == NodeKind::message) ++c_.counters.before_cursor;
+    unhold(cursor, n);
+    return true;
+  }
+  if (node.incarnation > cursor.incarnation) return node.kind == NodeKind::change && change(cursor, n);
+  switch (node.kind) {
+    case NodeKind::change:
+      unhold(cursor, n);
+      return true;
+    case NodeKind::message:
+      if (node.first > cursor.next) return false;
+      if (node.first < cursor.next) {
+        ++c_.counters.duplicates_dropped;
+        unhold(cursor, n);
+        return true;
+      }
+      hand_over(cursor, n);
+      return true;
+    case NodeKind::gap:
+      return pass_gap(cursor, n);
+  }
+  return false;
+}
+
+// Delivers a held message that is the next.
+void Cursors::hand_over(Cursor& cursor, std::uint32_t n) {
+  const Node node = nodes_[n];
+  nodes_[n].message = kNil;  // its reference goes to the queue
+  deliver(cursor, node.first, node.message, node.lane, node.number, node.generation);
+  ++cursor.next;
+  unhold(cursor, n);
+}
+
+// A gap at the head. What is held from within it was not lost: it is delivered, and only the rest is told.
+bool Cursors::pass_gap(Cursor& cursor, std::uint32_t n) {
+  const Node node = nodes_[n];
+  if (node.last < cursor.next || cursor.next == kEnded) {
+    unhold(cursor, n);
+    return true;
+  }
+  if (node.first > cursor.next) return false;
+  std::uint64_t last = node.last;
+  const std::uint32_t second = node.next;
+  const bool held_within = second != kNil && nodes_[second].kind == NodeKind::message &&
+                           nodes_[second].incarnation == cursor.incarnation && nodes_[second].first <= node.last;
+  if (held_within) {
+    if (nodes_[second].first < cursor.next) {
+      ++c_.counters.duplicates_dropped;
+      unhold(cursor, second);
+      return true;
+    }
+    last = nodes_[second].first - 1;
+  }
+  if (last >= cursor.next) {
+    emit_gap(cursor, cursor.incarnation, cursor.next, last, node.code);
+    cursor.next = last == kEnded ? kEnded : last + 1;
+  }
+  if (held_within) {
+    hand_over(cursor, second);
+  } else {
+    unhold(cursor, n);
+  }
+  return true;
+}
+
+// A later incarnation stands at the head: go on to it once the old one is delivered or told up to its last.
+bool Cursors::change(Cursor& cursor, std::uint32_t n) {
+  const Node node = nodes_[n];
+  const bool is_previous = node.code == cursor.incarnation;
+  const bool known = is_previous && node.last != wire::kUnknownLast;
+  if (known && cursor.next <= node.last) return false;
+  if (!known && cursor.next != kEnded) {
+    emit_gap(cursor, cursor.incarnation, cursor.next, kEnded, static_cast<std::uint32_t>(GapReason::publisher_lost));
+  }
+  if (node.code > cursor.incarnation && node.last > 0) {  // a whole incarnation between was never seen here
+    emit_gap(cursor, node.code, 1, node.last, static_cast<std::uint32_t>(GapReason::publisher_lost));
+  }
+  begin_at(cursor, node.incarnation, node.start, 2);
+  unhold(cursor, n);
+  return true;
+}
+
+bool Cursors::drain() {
+  while (blocked_head_ != kNil && c_.out.delivery_room() && c_.out.event_room(3)) {
+    const std::uint32_t index = blocked_head_;
+    blocked_head_ = cursors_[index].blocked_next;
+    if (blocked_head_ == kNil) blocked_tail_ = kNil;
+    cursors_[index].blocked = false;
+    cursors_[index].blocked_next = kNil;
+    advance(index);
+  }
+  return blocked_head_ == kNil;
+}
+
+void Cursors::block(std::uint32_t index) {
+  if (cursors_[index].blocked) return;
+  cursors_[index].blocked = true;
+  cursors_[index].blocked_next = kNil;
+  (blocked_tail_ == kNil ? blocked_head_ : cursors_[blocked_tail_].blocked_next) = index;
+  blocked_tail_ = index;
+}
+
+void Cursors::flush_delivered() {
+  if (c_.session == kNil) return;
+  for (std::uint32_t lane = 1; lane < kLanes; ++lane) {
+    Done& d = done_[lane];
+    if (d.low == d.told) continue;
+    d.told = d.low;
+    c_.endpoint.set_delivered(c_.session, static_cast<Lane>(lane), d.low);
+  }
+}
+
+bool Cursors::position(std::uint32_t index, Position& out) const {
+  const Cursor& cursor = cursors_[index];
+  if (cursor.topic == kNil || cursor.next == kEnded) return false;
+  out = {cursor.topic, cursor.publisher, cursor.incarnation, cursor.next};
+  return true;
+}
+
+std::uint32_t Cursors::make_cursor(std::uint32_t topic, std::uint64_t publisher) {
+  std::uint32_t index = cursor_free_;
+  if (index != kNil) {
+    cursor_free_ = cursors_[index].blocked_next;
+  } else if (cursors_made_ < cursor_bound_) {
+    index = cursors_made_++;
+  } else {
+    ++c_.counters.table_full;
+    return kNil;
+  }
+  cursors_[index] = Cursor{};
+  cursors_[index].topic = topic;
+  cursors_[index].publisher = publisher;
+  by_identity_.put({topic, publisher}, index);
+  return index;
+}
+
+void Cursors::forget(std::uint32_t index) {
+  Cursor& cursor = cursors_[index];
+  while (cursor.head != kNil) unhold(cursor, cursor.head);
+  if (cursor.blocked) {  // rare: unlink from the list of the blocked
+    std::uint32_t before_it = kNil;
+    for (std::uint32_t i = blocked_head_; i != index; i = cursors_[i].blocked_next) before_it = i;
+    (before_it == kNil ? blocked_head_ : cursors_[before_it].blocked_next) = cursor.blocked_next;
+    if (blocked_tail_ == index) blocked_tail_ = before_it;
+  }
+  for (std::uint32_t i = 0; i < remote_used_; ++i) {
+    if (remote_[i].cursor == index) remote_[i].cursor = kNil;
+  }
+  by_identity_.erase({cursor.topic, cursor.publisher});
+  cursor = Cursor{};
+  cursor.blocked_next = cursor_free_;
+  cursor_free_ = index;
+}
+
+void Cursors::begin_at(Cursor& cursor, std::uint32_t incarnation, std::uint64_t start, std::uint32_t code) {
+  cursor.incarnation = incarnation;
+  cursor.start = cursor.next = start;
+  OutputQueue::Item item;
+  item.kind = EventKind::cursor;
+  item.name = cursor.topic;
+  item.publisher = cursor.publisher;
+  item.incarnation = incarnation;
+  item.first = item.last = start;
+  item.code = code;
+  c_.out.push(item);
+}
+
+void Cursors::deliver(const Cursor& cursor, std::uint64_t sequence, MessageId message, std::uint32_t lane,
+                      std::uint32_t number, std::uint32_t generation) {
+  OutputQueue::Item item;
+  item.is_delivery = true;
+  item.name = cursor.topic;
+  item.publisher = cursor.publisher;
+  item.incarnation = cursor.incarnation;
+  item.first = item.last = sequence;
+  item.message = message;
+  c_.out.push(item);
+  ++c_.counters.delivered;
+  done(lane, number, generation);
+}
+
+void Cursors::emit_gap(const Cursor& cursor, std::uint32_t incarnation, std::uint64_t first, std::uint64_t last,
+                       std::uint32_t reason) {
+  OutputQueue::Item item;
+  item.kind = EventKind::gap;
+  item.name = cursor.topic;
+  item.publisher = cursor.publisher;
+  item.incarnation = incarnation;
+  item.first = first;
+  item.last = last;
+  item.code = reason;
+  c_.out.push(item);
+  ++c_.counters.gaps;
+  if (last != kEnded) c_.counters.gap_messages += last - first + 1;
+}
+
+void Cursors::drop(MessageId message, std::uint32_t lane, std::uint32_t number, std::uint32_t generation) {
+  c_.store.release(message);
+  done(lane, number, generation);
+}
+
+void Cursors::done(std::uint32_t lane, std::uint32_t number, std::uint32_t generation) {
+  if (generation != c_.generation || lane == 0) return;
+  Done& d = done_[lane];
+  if (at_or_before(number, d.low)) return;
+  if (number - d.low >= kDoneBits) {
+    overflowed_ = true;
+    return;
+  }
+  const auto bit = [&d](std::uint32_t i) -> std::uint64_t& { return d.bits[(i % kDoneBits) / 64]; };
+  bit(number) |= 1ull << (number % 64);
+  for (std::uint32_t i = d.low + 1; (bit(i) >> (i % 64) & 1u) != 0; ++i) {
+    bit(i) &= ~(1ull << (i % 64));
+    d.low = i;
+  }
+}
+
+// Frees a held node; its message, when still its own, counts as done.
+void Cursors::unhold(Cursor& cursor, std::uint32_t n) {
+  const Node& node = nodes_[n];
+  (node.prev == kNil ? cursor.head : nodes_[node.prev].next) = node.next;
+  (node.next == kNil ? cursor.tail : nodes_[node.next].prev) = node.prev;
+  if (node.message != kNil) drop(node.message, node.lane, node.number, node.generation);
+  give_node(n);
+  --held_;
+}
+
+std::uint32_t Cursors::take_node() {
+  const std::uint32_t n = node_free_;
+  if (n != kNil) node_free_ = nodes_[n].next;
+  return n;
+}
+
+void Cursors::give_node(std::uint32_t n) {
+  nodes_[n] = Node{};
+  nodes_[n].next = node_free_;
+  node_free_ = n;
+}
+
+// Data and control lanes race: data whose STREAM has not come waits for it.
+void Cursors::wait_unresolved(const Incoming& in) {
+  const std::uint32_t n = unresolved_ < c_.limits.unresolved_messages ? take_node() : kNil;
+  if (n == kNil) {
+    c_.store.release(in.message);
+    overflowed_ = true;
+    return;
+  }
+  Node& node = nodes_[n];
+  node.lane = static_cast<std::uint8_t>(in.lane);
+  node.first = in.sequence;
+  node.message = in.message;
+  node.number = in.number;
+  node.generation = c_.generation;
+  node.stream_alias = in.publisher;
+  node.next = kNil;
+  (unresolved_tail_ == kNil ? unresolved_head_ : nodes_[unresolved_tail_].next) = n;
+  unresolved_tail_ = n;
+  ++unresolved_;
+}
+
+void Cursors::resolve(std::uint32_t alias) {
+  std::uint32_t before_it = kNil;
+  for (std::uint32_t n = unresolved_head_; n != kNil;) {
+    const std::uint32_t next = nodes_[n].next;
+    if (nodes_[n].stream_alias != alias) {
+      before_it = n;
+      n = next;
+      continue;
+    }
+    (before_it == kNil ? unresolved_head_ : nodes_[before_it].next) = next;
+    if (unresolved_tail_ == n) unresolved_tail_ = before_it;
+    --unresolved_;
+    Incoming in;
+    in.lane = static_cast<Lane>(nodes_[n].lane);
+    in.number = nodes_[n].number;
+    in.message = nodes_[n].message;
+    in.publisher = alias;
+    in.sequence = nodes_[n].first;
+    give_node(n);
+    message(in);
+    n = next;
+  }
+}
+
+}  // namespace portolan::broker::client

@@ -1,0 +1,171 @@
+#include "broker/client/interest.hpp"
+
+#include <algorithm>
+
+namespace portolan::broker::client {
+namespace {
+
+constexpr std::uint32_t kStep = 32;  // control messages a step, so that no call floods the session's control queue
+
+}  // namespace
+
+Interest::Interest(Context& context, Arena& arena)
+    : c_(context),
+      filters_(arena.take<Filter>(context.limits.filters_per_downstream)),
+      names_(arena.take<char>(std::size_t{context.limits.filters_per_downstream} * context.limits.topic_name_bytes)),
+      name_bytes_(context.limits.topic_name_bytes) {}
+
+std::uint32_t Interest::find(std::string_view filter) const {
+  for (std::uint32_t i = 0; i < made_; ++i) {
+    if (filters_[i].used && text(i) == filter) return i;
+  }
+  return kNil;
+}
+
+RefuseReason Interest::subscribe(Now now, std::string_view filter, std::uint8_t replay, Cursors& cursors) {
+  if (filter.size() > name_bytes_ || !wire::valid_filter(filter) || wire::depth_of(filter) > c_.limits.filter_depth ||
+      replay > 2) {
+    return RefuseReason::bad_topic;
+  }
+  if (find(filter) != kNil) return RefuseReason::none;  // stands already
+  std::uint32_t i = 0;
+  while (i < made_ && filters_[i].used) ++i;
+  if (i == c_.limits.filters_per_downstream) return RefuseReason::memory_full;
+  made_ = std::max(made_, i + 1);
+  cursors.await_streams([&](std::uint32_t topic) { return wire::filter_matches(filter, c_.topics.name(topic)); });
+  ++version_;
+  filters_[i] = Filter{.used = true,
+                       .confirmed = false,
+                       .replay = replay,
+                       .bytes = static_cast<std::uint16_t>(filter.size()),
+                       .unreachable = 0,
+                       .version = version_,
+                       .subscribed_version = 0};
+  std::copy(filter.begin(), filter.end(), names_ + std::size_t{i} * name_bytes_);
+  digest_ ^= wire::filter_digest(filter, replay);
+  changed();
+  send(now, wire::InterestOp::add, filter, replay);
+  return RefuseReason::none;
+}
+
+void Interest::unsubscribe(Now now, std::string_view filter, Cursors& cursors) {
+  const std::uint32_t i = find(filter);
+  if (i == kNil) return;
+  digest_ ^= wire::filter_digest(filter, filters_[i].replay);
+  removed_version_ = ++version_;
+  send(now, wire::InterestOp::remove, filter, 0);
+  filters_[i] = Filter{};
+  changed();
+  cursors.forget_unwanted([&](std::uint32_t topic) { return wanted(c_.topics.name(topic)) != Cursors::Wanted::no; });
+}
+
+void Interest::changed() {
+  c_.endpoint.set_interest({c_.identity.incarnation, version_, digest_});
+}
+
+void Interest::send(Now now, wire::InterestOp op, std::string_view filter, std::uint8_t replay) {
+  c_.send(
+      now, PTL_C_INTEREST,
+      wire::InterestBody{
+          .version = version_, .incarnation = c_.identity.incarnation, .op = op, .replay = replay, .filter = filter});
+}
+
+Cursors::Wanted Interest::wanted(std::string_view topic) const {
+  Cursors::Wanted answer = Cursors::Wanted::no;
+  for (std::uint32_t i = 0; i < made_; ++i) {
+    if (!filters_[i].used || !wire::filter_matches(text(i), topic)) continue;
+    if (filters_[i].confirmed) return Cursors::Wanted::confirmed;
+    answer = Cursors::Wanted::pending;
+  }
+  return answer;
+}
+
+void Interest::session_down() {
+  phase_ = Phase::idle;
+  again_ = false;
+  snapshot_version_ = 0;
+}
+
+void Interest::sync(Phase phase) {
+  if (phase_ != Phase::idle) {
+    again_ = true;
+    return;
+  }
+  phase_ = phase;
+  whole_ = phase == Phase::begin;
+  at_ = 0;
+}
+
+void Interest::ask(std::uint32_t what) {
+  sync(what == wire::kAskInterest ? Phase::begin : Phase::cursors);
+}
+
+bool Interest::sync_step(Now now, const Cursors& cursors) {
+  for (std::uint32_t sent = 0; sent < kStep && phase_ != Phase::idle; ++sent) {
+    switch (phase_) {
+      case Phase::idle:
+        break;
+      case Phase::begin:
+        send(now, wire::InterestOp::snapshot_begin, {}, 0);
+        phase_ = Phase::adds;
+        break;
+      case Phase::adds:
+        if (at_ == made_) {
+          phase_ = Phase::cursors;
+          at_ = 0;
+          break;
+        }
+        if (filters_[at_].used) send(now, wire::InterestOp::add, text(at_), filters_[at_].replay);
+        ++at_;
+        break;
+      case Phase::cursors: {
+        if (at_ >= cursors.count()) {
+          phase_ = whole_ ? Phase::end : Phase::idle;
+          break;
+        }
+        Cursors::Position p{};
+        if (!cursors.position(at_++, p)) break;
+        c_.announce_topic(now, p.topic);
+        c_.send(now, PTL_C_RESUME,
+                wire::ResumeBody{
+                    .publisher = p.publisher, .next = p.next, .topic = p.topic + 1, .incarnation = p.incarnation});
+        break;
+      }
+      case Phase::end:
+        snapshot_version_ = version_;
+        send(now, wire::InterestOp::snapshot_end, {}, 0);
+        phase_ = Phase::idle;
+        break;
+    }
+  }
+  if (phase_ == Phase::idle && again_) {
+    again_ = false;
+    sync(Phase::begin);
+  }
+  return phase_ != Phase::idle;
+}
+
+// The answer to one add names that add's version; the answer to a snapshot confirms all that stood in it.
+void Interest::subscribed(const wire::SubscribedBody& body, Cursors& cursors) {
+  const bool snapshot = snapshot_version_ != 0 && body.version == snapshot_version_;
+  if (snapshot) snapshot_version_ = 0;
+  for (std::uint32_t i = 0; i < made_; ++i) {
+    Filter& f = filters_[i];
+    const bool meant = f.used && (f.version == body.version || (snapshot && f.version <= body.version));
+    if (!meant || (f.confirmed && f.unreachable == body.total)) continue;
+    const bool news = !f.confirmed || f.version == body.version;
+    f.confirmed = true;
+    f.unreachable = body.total;
+    if (!news) continue;
+    OutputQueue::Item item;
+    item.kind = EventKind::subscribed;
+    item.name = i;
+    item.count = body.total;
+    item.first = item.last = f.subscribed_version = body.version;
+    c_.out.push(item);
+  }
+  confirmed_version_ = std::max(confirmed_version_, body.version);
+  if (!removal_on_its_way()) cursors.settled();
+}
+
+}  // namespace portolan::broker::client

@@ -1,0 +1,65 @@
+// A client's subscriptions and how its broker learns of them: deltas while a session stands; at its start (and when the
+// broker ASKs) a snapshot with RESUME of every cursor inside, in bounded steps. Called by ClientEngine only.
+#pragma once
+
+#include "broker/client/cursors.hpp"
+
+namespace portolan::broker::client {
+
+class Interest {
+ public:
+  Interest(Context& context, Arena& arena);
+
+  RefuseReason subscribe(Now now, std::string_view filter, std::uint8_t replay, Cursors& cursors);
+  void unsubscribe(Now now, std::string_view filter, Cursors& cursors);
+  void session_up() { sync(Phase::begin); }
+  void session_down();
+  void ask(std::uint32_t what);
+  void subscribed(const wire::SubscribedBody& body, Cursors& cursors);
+
+  Cursors::Wanted wanted(std::string_view topic) const;
+  // An unsubscribe that the broker may not have seen yet.
+  bool removal_on_its_way() const { return removed_version_ > confirmed_version_; }
+  // Sends the next part of a snapshot; false when nothing is left to send.
+  bool sync_step(Now now, const Cursors& cursors);
+  bool syncing() const { return phase_ != Phase::idle; }
+  bool stands(std::uint32_t filter, std::uint64_t version) const {
+    return filters_[filter].used && filters_[filter].subscribed_version == version;
+  }
+  std::string_view text(std::uint32_t filter) const {
+    return {names_ + std::size_t{filter} * name_bytes_, filters_[filter].bytes};
+  }
+
+ private:
+  enum class Phase : std::uint8_t { idle, begin, adds, cursors, end };
+  struct Filter {
+    bool used = false;
+    bool confirmed = false;
+    std::uint8_t replay = 0;
+    std::uint16_t bytes = 0;
+    std::uint32_t unreachable = 0;
+    std::uint64_t version = 0;             // at which it was added
+    std::uint64_t subscribed_version = 0;  // of the newest event about it
+  };
+  void sync(Phase phase);
+  void changed();
+  std::uint32_t find(std::string_view filter) const;
+  void send(Now now, wire::InterestOp op, std::string_view filter, std::uint8_t replay);
+
+  Context& c_;
+  Filter* filters_;
+  char* names_;
+  std::uint32_t name_bytes_;
+  std::uint32_t made_ = 0;
+  std::uint64_t version_ = 0;
+  std::uint64_t digest_ = 0;
+  std::uint64_t removed_version_ = 0;
+  std::uint64_t confirmed_version_ = 0;
+  std::uint64_t snapshot_version_ = 0;  // whose SUBSCRIBED confirms everything up to it; 0: none is out
+  Phase phase_ = Phase::idle;
+  bool whole_ = false;  // a snapshot, not only the cursors
+  bool again_ = false;  // asked once more meanwhile
+  std::uint32_t at_ = 0;
+};
+
+}  // namespace portolan::broker::client

@@ -1,0 +1,277 @@
+#include "broker/client/kept.hpp"
+
+#include <algorithm>
+
+namespace portolan::broker::client {
+namespace {
+
+// A refusal that time mends: the message stays kept and is offered again. Others would be refused for ever.
+bool passes(std::uint32_t reason) {
+  switch (static_cast<RefuseReason>(reason)) {
+    case RefuseReason::too_long:
+    case RefuseReason::bad_topic:
+    case RefuseReason::permission:
+      return false;
+    default:
+      return true;
+  }
+}
+
+}  // namespace
+
+Kept::Kept(Context& context, Arena& arena)
+    : c_(context),
+      nodes_(arena.take<Node>(context.limits.kept_messages)),
+      bound_(context.limits.kept_messages),
+      streams_(arena.take<Stream>(context.limits.topics)) {
+  if (nodes_ == nullptr) return;
+  for (std::uint32_t i = 0; i < bound_; ++i) nodes_[i].lane_next = i + 1 < bound_ ? i + 1 : kNil;
+  free_ = bound_ > 0 ? 0 : kNil;
+}
+
+ClientEngine::Published Kept::publish(Now now, std::string_view topic, Lane lane,
+                                      std::span<const std::uint8_t> payload) {
+  const auto refuse = [&](RefuseReason reason) {
+    ++c_.counters.refused;
+    return ClientEngine::Published{reason, 0};
+  };
+  if (lane == Lane::control || topic.size() > c_.limits.topic_name_bytes || !wire::valid_topic(topic) ||
+      wire::depth_of(topic) > c_.limits.filter_depth) {
+    return refuse(RefuseReason::bad_topic);
+  }
+  // The wire cannot say "0 bytes": it carries length - 1.
+  if (payload.empty() || payload.size() > c_.limits.message_bytes_max) return refuse(RefuseReason::too_long);
+  if (free_ == kNil) return refuse(RefuseReason::memory_full);
+  const std::uint32_t t = c_.topics.find_or_add(topic, static_cast<std::uint8_t>(lane));
+  if (t == kNil) return refuse(RefuseReason::memory_full);
+  Stream& stream = streams_[t];
+  // A topic's messages stay in one lane, so that they are offered and answered in order.
+  if (stream.next == 1) c_.topics.at(t).lane = static_cast<std::uint8_t>(lane);
+  const std::uint32_t lane_index = c_.topics.at(t).lane;
+
+  const MessageId id = c_.store.create();
+  if (id == kNil) return refuse(RefuseReason::memory_full);
+  if (!c_.store.append_copy(id, payload)) {
+    c_.store.release(id);
+    return refuse(RefuseReason::memory_full);
+  }
+  const std::uint64_t sequence = stream.next++;
+  Message& message = c_.store.at(id);
+  message.sequence = sequence;
+  message.time_ns = now.mono_ns;
+  message.key = message_key(c_.topics.at(t).hash, c_.identity.id, c_.identity.incarnation, sequence);
+
+  const std::uint32_t n = free_;
+  free_ = nodes_[n].lane_next;
+  nodes_[n] = Node{};
+  nodes_[n].sequence = sequence;
+  nodes_[n].message = id;
+  nodes_[n].topic = t;
+  nodes_[n].topic_prev = stream.last;
+  (stream.last == kNil ? stream.first : nodes_[stream.last].topic_next) = n;
+  stream.last = n;
+  LaneQueue& queue = lanes_[lane_index];
+  link_before(queue, n, kNil);
+  if (queue.to_send == kNil) queue.to_send = n;
+  if (queue.fresh == kNil) queue.fresh = n;
+  ++used_;
+  c_.counters.kept_high = std::max<std::uint64_t>(c_.counters.kept_high, used_);
+  ++c_.counters.published;
+  send_lane(now, lane_index);
+  return {RefuseReason::none, sequence};
+}
+
+void Kept::session_up() {
+  no_room_ = 0;
+  for (LaneQueue& lane : lanes_) {
+    for (std::uint32_t n = lane.head; n != kNil; n = nodes_[n].lane_next) {
+      c_.counters.offered_again += nodes_[n].sent ? 1u : 0u;
+      nodes_[n].sent = false;
+    }
+    lane.to_send = lane.fresh = lane.head;
+    lane.to_accept = kNil;
+    lane.held_until = 0;
+  }
+}
+
+void Kept::session_down() {
+  for (LaneQueue& lane : lanes_) lane.to_accept = kNil;
+}
+
+void Kept::send_all(Now now) {
+  for (std::uint32_t lane = 1; lane < kLanes; ++lane) send_lane(now, lane);
+}
+
+void Kept::send_lane(Now now, std::uint32_t lane_index) {
+  LaneQueue& lane = lanes_[lane_index];
+  if (c_.session == kNil || (no_room_ >> lane_index & 1u) != 0 || now.mono_ns < lane.held_until) return;
+  while (lane.to_send != kNil) {
+    Node& node = nodes_[lane.to_send];
+    Stream& stream = streams_[node.topic];
+    c_.announce_topic(now, node.topic);
+    if (stream.announced != c_.generation) {
+      stream.announced = c_.generation;
+      c_.send(now, PTL_C_STREAM,
+              wire::StreamBody{.alias = node.topic + 1,
+                               .topic = node.topic + 1,
+                               .publisher = c_.identity.id,
+                               .start = nodes_[stream.first].sequence,
+                               .previous_last = 0,
+                               .incarnation = c_.identity.incarnation,
+                               .previous_incarnation = 0});
+    }
+    const Outgoing out{.message = node.message,
+                       .topic = node.topic + 1,
+                       .publisher = node.topic + 1,
+                       .sequence = node.sequence,
+                       .epoch = 0};
+    switch (c_.endpoint.send(now, c_.session, static_cast<Lane>(lane_index), out, node.number)) {
+      case SendResult::ok:
+        break;
+      case SendResult::no_room:
+        no_room_ |= 1u << lane_index;
+        return;
+      case SendResult::not_up:
+        return;
+      case SendResult::too_long: {  // longer than the peer admits: no other session would be better
+        if (!c_.out.event_room(1)) return;
+        give_up(now, lane, lane.to_send, static_cast<std::uint32_t>(RefuseReason::too_long));
+        continue;
+      }
+    }
+    node.sent = true;
+    if (lane.to_accept == kNil) lane.to_accept = lane.to_send;
+    if (lane.fresh == lane.to_send) lane.fresh = node.lane_next;
+    lane.to_send = node.lane_next;
+  }
+}
+
+void Kept::progress() {
+  if (c_.session == kNil) return;
+  for (std::uint32_t l = 1; l < kLanes; ++l) {
+    LaneQueue& lane = lanes_[l];
+    if (lane.head == kNil || !nodes_[lane.head].sent) continue;
+    const Progress p = c_.endpoint.progress(c_.session, static_cast<Lane>(l));
+    const std::uint32_t admitted = at_or_before(p.admitted, p.delivered) ? p.delivered : p.admitted;
+    while (lane.to_accept != kNil) {
+      Node& node = nodes_[lane.to_accept];
+      if (!node.sent || !at_or_before(node.number, admitted)) break;
+      if (!node.accepted_told && !tell(EventKind::accepted, node, 0, 0)) break;
+      node.accepted_told = true;
+      const std::uint32_t next = node.lane_next;
+      lane.to_accept = next != kNil && nodes_[next].sent ? next : kNil;
+    }
+    while (lane.head != kNil && lane.head != lane.to_accept) {
+      const Node& node = nodes_[lane.head];
+      if (!node.sent || !at_or_before(node.number, p.delivered)) break;
+      if (!tell(EventKind::received, node, 0, 0)) break;
+      forget(lane, lane.head);
+    }
+  }
+}
+
+// The broker says "not now" of one message. It keeps its place in the topic's numbering, so it must come some day: it
+// is offered again after the time that the broker names, and until then nothing else of its lane is.
+void Kept::busy(Now now, const wire::BusyBody& body) {
+  LaneQueue& lane = lanes_[body.lane];
+  std::uint32_t n = lane.head;
+  while (n != kNil && nodes_[n].sent && nodes_[n].number != body.number) n = nodes_[n].lane_next;
+  if (n == kNil || !nodes_[n].sent) return;  // of no message that is kept
+  if (!passes(body.reason)) return give_up(now, lane, n, body.reason);
+  tell(EventKind::refused, nodes_[n], body.reason, body.retry_after_ns);
+  const std::uint32_t fresh = lane.fresh;
+  unlink(lane, n);
+  nodes_[n].sent = false;
+  nodes_[n].accepted_told = false;
+  link_before(lane, n, fresh);
+  if (lane.to_send == fresh) lane.to_send = n;
+  ++c_.counters.offered_again;
+  lane.held_until = std::max(lane.held_until, now.mono_ns + body.retry_after_ns);
+}
+
+// Refused for ever: those behind it must not wait for it, so its place in the stream is told as a gap.
+void Kept::give_up(Now now, LaneQueue& lane, std::uint32_t n, std::uint32_t reason) {
+  const Node& node = nodes_[n];
+  tell(EventKind::refused, node, reason, 0);
+  c_.send(now, PTL_C_GAP,
+          wire::GapBody{.first = node.sequence,
+                        .last = node.sequence,
+                        .stream = node.topic + 1,
+                        .reason = static_cast<std::uint32_t>(GapReason::refused)});
+  forget(lane, n);
+}
+
+std::uint64_t Kept::next_deadline() const {
+  std::uint64_t earliest = kNever;
+  if (c_.session == kNil) return earliest;
+  for (const LaneQueue& lane : lanes_) {
+    if (lane.to_send != kNil && lane.held_until > 0) earliest = std::min(earliest, lane.held_until);
+  }
+  return earliest;
+}
+
+bool Kept::tell(EventKind kind, const Node& node, std::uint32_t code, std::uint64_t retry_after_ns) {
+  OutputQueue::Item* newest = c_.out.newest();
+  const bool longer = newest != nullptr && !newest->is_delivery && newest->kind == kind && kind != EventKind::refused &&
+                      newest->name == node.topic && newest->last + 1 == node.sequence;
+  if (longer) {
+    newest->last = node.sequence;
+  } else {
+    if (!c_.out.event_room(1)) return false;
+    OutputQueue::Item item;
+    item.kind = kind;
+    item.name = node.topic;
+    item.publisher = c_.identity.id;
+    item.incarnation = c_.identity.incarnation;
+    item.first = item.last = node.sequence;
+    item.code = code;
+    item.extra = retry_after_ns;
+    c_.out.push(item);
+  }
+  switch (kind) {
+    case EventKind::accepted:
+      ++c_.counters.accepted;
+      break;
+    case EventKind::received:
+      ++c_.counters.received;
+      break;
+    default:
+      ++c_.counters.refused;
+      break;
+  }
+  return true;
+}
+
+void Kept::unlink(LaneQueue& lane, std::uint32_t n) {
+  const Node& node = nodes_[n];
+  if (lane.to_send == n) lane.to_send = node.lane_next;
+  if (lane.fresh == n) lane.fresh = node.lane_next;
+  if (lane.to_accept == n) {
+    lane.to_accept = node.lane_next != kNil && nodes_[node.lane_next].sent ? node.lane_next : kNil;
+  }
+  (node.lane_prev == kNil ? lane.head : nodes_[node.lane_prev].lane_next) = node.lane_next;
+  (node.lane_next == kNil ? lane.tail : nodes_[node.lane_next].lane_prev) = node.lane_prev;
+}
+
+void Kept::link_before(LaneQueue& lane, std::uint32_t n, std::uint32_t before) {
+  const std::uint32_t after = before == kNil ? lane.tail : nodes_[before].lane_prev;
+  nodes_[n].lane_prev = after;
+  nodes_[n].lane_next = before;
+  (after == kNil ? lane.head : nodes_[after].lane_next) = n;
+  (before == kNil ? lane.tail : nodes_[before].lane_prev) = n;
+}
+
+void Kept::forget(LaneQueue& lane, std::uint32_t n) {
+  unlink(lane, n);
+  Node& node = nodes_[n];
+  Stream& stream = streams_[node.topic];
+  (node.topic_prev == kNil ? stream.first : nodes_[node.topic_prev].topic_next) = node.topic_next;
+  (node.topic_next == kNil ? stream.last : nodes_[node.topic_next].topic_prev) = node.topic_prev;
+  c_.store.release(node.message);
+  node = Node{};
+  node.lane_next = free_;
+  free_ = n;
+  --used_;
+}
+
+}  // namespace portolan::broker::client

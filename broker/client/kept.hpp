@@ -1,0 +1,65 @@
+// The publisher's half of a ClientEngine: numbers messages densely per topic, keeps each until *received*, sends in
+// order of publication as the session has room, and offers everything kept again on each new session. Called by
+// ClientEngine only.
+#pragma once
+
+#include "broker/client/context.hpp"
+
+namespace portolan::broker::client {
+
+class Kept {
+ public:
+  Kept(Context& context, Arena& arena);
+
+  ClientEngine::Published publish(Now now, std::string_view topic, Lane lane, std::span<const std::uint8_t> payload);
+  void session_up();
+  void session_down();
+  void room() { no_room_ = 0; }
+  void send_all(Now now);  // as far as there is room
+  // Turns ACK's `admitted` and `delivered` into events, as far as the queue above has room; again later otherwise.
+  void progress();
+  void busy(Now now, const wire::BusyBody& body);
+  std::uint64_t next_deadline() const;
+  std::uint32_t kept() const { return used_; }
+
+ private:
+  struct Node {
+    std::uint64_t sequence = 0;
+    MessageId message = kNil;
+    std::uint32_t topic = kNil;
+    std::uint32_t number = 0;                            // session message number; valid while `sent`
+    std::uint32_t lane_prev = kNil, lane_next = kNil;    // in the order of sending
+    std::uint32_t topic_prev = kNil, topic_next = kNil;  // in the order of sequences
+    bool sent = false;                                   // in this session
+    bool accepted_told = false;  // the event is given once, whatever number of sessions offer it
+  };
+  struct LaneQueue {
+    std::uint32_t head = kNil, tail = kNil;
+    std::uint32_t to_send = kNil;    // first that is not sent
+    std::uint32_t fresh = kNil;      // first that was not sent in this session yet: refused ones go before it
+    std::uint32_t to_accept = kNil;  // first sent that has no `accepted`
+    std::uint64_t held_until = 0;    // BUSY's retry time
+  };
+  struct Stream {  // my stream of a topic
+    std::uint64_t next = 1;
+    std::uint32_t first = kNil, last = kNil;  // kept
+    std::uint32_t announced = 0;              // session generation
+  };
+  void unlink(LaneQueue& lane, std::uint32_t index);
+  void link_before(LaneQueue& lane, std::uint32_t index, std::uint32_t before);
+  void forget(LaneQueue& lane, std::uint32_t index);
+  void give_up(Now now, LaneQueue& lane, std::uint32_t index, std::uint32_t reason);
+  void send_lane(Now now, std::uint32_t lane);
+  bool tell(EventKind kind, const Node& node, std::uint32_t code, std::uint64_t retry_after_ns);
+
+  Context& c_;
+  Node* nodes_;
+  std::uint32_t bound_;
+  std::uint32_t free_ = kNil;
+  std::uint32_t used_ = 0;
+  Stream* streams_;
+  LaneQueue lanes_[kLanes];
+  std::uint32_t no_room_ = 0;  // bit per lane
+};
+
+}  // namespace portolan::broker::client
