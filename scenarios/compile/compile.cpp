@@ -25,6 +25,14 @@ void check_schema(Context& c) {
               "does not fit scenario.schema.json: " + deepest->what);
 }
 
+}  // namespace
+
+bool fits_schema(const Tree& tree) {
+  return plan::schema_faults(scenario_schema_text, to_json(tree)).empty();
+}
+
+namespace {
+
 std::string stem_of(const std::string& file) {
   const std::size_t dot = file.rfind('.');
   return dot == std::string::npos || dot == 0 ? file : file.substr(0, dot);
@@ -68,12 +76,14 @@ Compiled compile_file(const std::string& path, const Options& options) {
   read_clients(c);
   read_topics(c);
   read_loads(c);
+  const bool sound = !out.failed();
   read_faults(c);
   read_expectations(c);
   read_calibration(c);
   set_pacing(c);
-  // Sense is judged on whole sections only: half-read ones would give errors that are none.
-  if (!out.failed()) check_sense(c);
+  // Sense is judged on whole sections only: half-read ones would give errors that are none. Faults and expectations
+  // that are wrong by themselves are left out of the plan, and the others judged.
+  if (sound) check_sense(c);
   check_schema(c);
   if (out.failed()) return done();
 

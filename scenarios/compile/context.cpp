@@ -12,7 +12,8 @@
 namespace portolan::compile {
 
 std::string join(const std::string& path, std::string_view key) {
-  return path.empty() ? std::string(key) : path + "." + std::string(key);
+  if (path.empty() || key.empty()) return path + std::string(key);
+  return path + "." + std::string(key);
 }
 
 std::string sha256_hex(std::string_view bytes) {
@@ -166,7 +167,7 @@ std::optional<std::string> Context::input_file(const Tree& value, const std::str
 }
 
 Map::Map(Context& context, const Tree& node, std::string path, const std::vector<std::string>& keys)
-    : context_(context), node_(node), path_(std::move(path)) {
+    : context_(context), node_(node), path_(std::move(path)), keys_(keys) {
   if (!node.is_map()) {
     context.out.error(
         node.at, path_,
@@ -197,7 +198,11 @@ const Tree* Map::find(std::string_view key) const {
 
 const Tree* Map::need(std::string_view key, std::string_view example) const {
   const Tree* value = find(key);
-  if (value == nullptr && ok()) {
+  // A misspelt key has been reported already, and is not missing.
+  const bool misspelt = std::any_of(node_.entries.begin(), node_.entries.end(), [&](const Tree::Entry& e) {
+    return std::find(keys_.begin(), keys_.end(), e.key) == keys_.end() && nearest(e.key, keys_) == key;
+  });
+  if (value == nullptr && ok() && !misspelt) {
     context_.out.error(node_.at, path(key), "is missing; say `" + std::string(key) + ": " + std::string(example) + "`");
   }
   return value;

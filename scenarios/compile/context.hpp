@@ -68,6 +68,7 @@ struct Context {
   std::vector<TopicEntry> topics;
   std::vector<Index> edge;                  // of each harbour
   std::vector<std::vector<Index>> service;  // [harbour][tenant], kNone where the tenant is absent
+  std::vector<std::string> topic_key;       // of the plan's topics: "topics.ais/{vessel}/position"
   std::vector<Position> link_at, process_at, fault_at, load_at, topic_at,
       expect_at;  // of the plan's items, for messages
   std::map<std::string, std::string> input_hashes;
@@ -121,6 +122,7 @@ class Map {
   Context& context_;
   const Tree& node_;
   std::string path_;
+  std::vector<std::string> keys_;
 };
 
 // Reports and answers false when it is not a name of ours (harbour, tenant, client).
@@ -182,6 +184,8 @@ void read_expectations(Context& c);
 void read_calibration(Context& c);
 void set_pacing(Context& c);
 void check_sense(Context& c);
+
+bool fits_schema(const Tree& tree);
 
 // links.cpp, also for `degrade`: reads the fields that are there and names them in `given`.
 extern const std::vector<std::string> kImpairmentKeys;

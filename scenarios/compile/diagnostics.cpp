@@ -75,7 +75,7 @@ std::string_view nearest(std::string_view word, const std::vector<std::string>& 
 }
 
 std::string listed(const std::vector<std::string>& names) {
-  constexpr std::size_t kShown = 16;
+  constexpr std::size_t kShown = 20;
   std::string out;
   for (std::size_t i = 0; i < std::min(names.size(), kShown); ++i) out += (i == 0 ? "" : ", ") + names[i];
   if (names.size() > kShown) out += " and " + std::to_string(names.size() - kShown) + " more";

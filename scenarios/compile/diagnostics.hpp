@@ -22,6 +22,7 @@ class Diagnostics {
   void warning(Position at, std::string_view key, std::string what);
 
   bool failed() const { return errors_ > 0; }
+  std::size_t errors() const { return errors_; }
   bool error_at(Position at) const;
   bool error_on_line(int line) const;
   // "file:line:column: key: what", warnings marked; in the file's order, each once.

@@ -21,6 +21,7 @@ class FaultReader {
   FaultReader(Context& c, const Tree& value, std::string key) : c_(c), value_(value), key_(std::move(key)) {}
 
   void run() {
+    errors_before_ = c_.out.errors();
     if (!value_.is_map()) {
       c_.out.error(value_.at, key_, "must be a map such as `{cut: berlin -- hamburg, at: 20 s, for: 10 s}`");
       return;
@@ -82,6 +83,7 @@ class FaultReader {
   }
 
   void push(plan::Fault f) {
+    if (c_.out.errors() > errors_before_) return;
     c_.plan.faults.push_back(std::move(f));
     c_.fault_at.push_back(value_.at);
   }
@@ -97,7 +99,7 @@ class FaultReader {
     const Ns end = c_.plan.duration_ns;
     if (const Tree* at = map.need("at", "20 s")) {
       fault_.at_ns = c_.quantity(*at, map.path("at"), Unit::time).value_or(0);
-      if (fault_.at_ns >= end && end > 0) {
+      if (fault_.at_ns >= end) {
         c_.out.error(at->at, map.path("at"),
                      show_time(fault_.at_ns) + " is after the end; the run lasts " + show_time(end));
       }
@@ -137,7 +139,7 @@ class FaultReader {
           said->at, key,
           until != nullptr ? "must be later than `at`, " + show_time(fault_.at_ns) : "must be longer than 0 s");
     }
-    if (fault_.until_ns > end && end > 0 && fault_.at_ns < end) {
+    if (fault_.until_ns > end && fault_.at_ns < end) {
       c_.out.error(said->at, key,
                    "it heals at " + show_time(fault_.until_ns) + ", after the end; the run lasts " + show_time(end) +
                        " (`until: end` for never)");
@@ -258,6 +260,7 @@ class FaultReader {
   const Tree& value_;
   std::string key_;
   plan::Fault fault_;
+  std::size_t errors_before_ = 0;
 };
 
 }  // namespace

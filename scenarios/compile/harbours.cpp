@@ -23,9 +23,12 @@ void read_header(Context& c, const Options& options) {
   if (const Tree* title = top.find("title")) p.title = c.word(*title, "title").value_or("");
   if (const Tree* duration = top.need("duration", "60 s")) {
     p.duration_ns = c.quantity(*duration, "duration", Unit::time).value_or(0);
-    if (p.duration_ns == 0 && !c.out.error_at(duration->at))
+    if (p.duration_ns == 0 && !c.out.error_at(duration->at)) {
       c.out.error(duration->at, "duration", "must be longer than 0 s");
+    }
   }
+  // Without a duration nothing else is "after the end".
+  if (p.duration_ns == 0) p.duration_ns = Ns{366} * 24 * 3'600'000'000'000;
   p.seed = 1;
   if (const Tree* seed = top.find("seed")) {
     p.seed = c.count(*seed, "seed", 0, 0x7FFFFFFFFFFFFFFFull).value_or(1);
@@ -48,9 +51,7 @@ void read_header(Context& c, const Options& options) {
     }
   }
   for (const char* key : {"harbours", "clients", "topics", "load"}) {
-    if (top.find(key) == nullptr) {
-      c.out.error(c.root.at, key, "is missing; a scenario needs harbours, clients, topics and load");
-    }
+    top.need(key, "{...}");
   }
 }
 

@@ -150,6 +150,7 @@ class LoadReader {
 
   void run() {
     if (!map_.ok()) return;
+    errors_before_ = c_.out.errors();
     load_.name = e_.key;
     load_.start_ns = 1'000'000'000;  // sessions and subscriptions stand by then
     load_.end_ns = c_.plan.duration_ns;
@@ -196,7 +197,7 @@ class LoadReader {
                      show_time(to) + " is after the end; the run lasts " + show_time(c_.plan.duration_ns));
       }
     }
-    if (load_.end_ns <= load_.start_ns && !c_.out.failed()) {
+    if (load_.end_ns <= load_.start_ns && c_.out.errors() == errors_before_) {
       c_.out.error(map_.at(), map_.path("start"),
                    "the load starts at " + show_time(load_.start_ns) + " (1 s unless said) and ends at " +
                        show_time(load_.end_ns) + "; start it before it ends");
@@ -337,7 +338,7 @@ class LoadReader {
       }
       number = tenant_streams(*entry, t, sources, load, number);
     }
-    if (number == 0 && !c_.out.failed()) {
+    if (number == 0 && c_.out.errors() == errors_before_) {
       c_.out.error(map_.at(), map_.path("publisher"), "has no client of the tenants named");
     }
     c_.plan.loads.push_back(std::move(load_));
@@ -351,8 +352,9 @@ class LoadReader {
     if (!many && wanted != sources.size()) {
       const Tree* said = map_.find(load_.kind == plan::LoadKind::fleet ? "vessels" : "streams");
       c_.out.error(said->at, map_.path(load_.kind == plan::LoadKind::fleet ? "vessels" : "streams"),
-                   std::to_string(wanted) + " streams from " + std::to_string(sources.size()) + " publishers on \"" +
-                       entry.pattern +
+                   std::to_string(wanted) + (wanted == 1 ? " stream from " : " streams from ") +
+                       std::to_string(sources.size()) +
+                       (sources.size() == 1 ? " publisher on \"" : " publishers on \"") + entry.pattern +
                        "\": each publisher has one stream on a topic; use a topic with a placeholder, such as `" +
                        entry.pattern + "/{source}`, or as many publishers");
       return number;
@@ -402,6 +404,7 @@ class LoadReader {
   Map map_;
   plan::Load load_;
   std::uint64_t wanted_ = 0;
+  std::size_t errors_before_ = 0;
 };
 
 }  // namespace
@@ -414,6 +417,7 @@ Index add_topic(Context& c, const TopicEntry& entry, Index tenant, const std::st
     topic.tenant = tenant;
     c.plan.topics.push_back(std::move(topic));
     c.topic_at.push_back(entry.at);
+    c.topic_key.push_back("topics." + entry.pattern);
   }
   return found->second;
 }
@@ -425,7 +429,7 @@ void read_loads(Context& c) {
     for (const auto& e : map.entries()) LoadReader(c, e, map.path(e.key)).run();
   }
   for (TopicEntry& entry : c.topics) {
-    if (entry.loaded) continue;
+    if (entry.loaded || c.out.failed()) continue;
     c.out.warning(entry.at, "topics." + entry.pattern, "nobody publishes on it; add a load or remove it");
     if (!entry.placeholder.empty() || entry.per_harbour) continue;
     for (Index t : entry.tenants) add_topic(c, entry, t, entry.pattern);

@@ -1,8 +1,10 @@
 #include "scenarios/compile/quantity.hpp"
 
+#include <algorithm>
 #include <array>
 #include <limits>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "scenarios/base/hash.hpp"
@@ -111,6 +113,16 @@ Decimal take_decimal(std::string_view& text, bool sign) {
   return d;
 }
 
+// What people write who come from elsewhere.
+constexpr std::pair<std::string_view, std::string_view> kAliases[] = {
+    {"sec", "s"},        {"secs", "s"},         {"second", "s"},    {"seconds", "s"},   {"msec", "ms"},
+    {"usec", "us"},      {"\u00b5s", "us"},     {"nsec", "ns"},     {"m", "min"},       {"minute", "min"},
+    {"minutes", "min"},  {"hour", "h"},         {"hours", "h"},     {"bps", "bit/s"},   {"kbps", "kbit/s"},
+    {"Kbps", "kbit/s"},  {"mbps", "Mbit/s"},    {"Mbps", "Mbit/s"}, {"gbps", "Gbit/s"}, {"Gbps", "Gbit/s"},
+    {"b", "B"},          {"byte", "B"},         {"bytes", "B"},     {"K", "KiB"},       {"KB", "KiB"},
+    {"kb", "KiB"},       {"M", "MiB"},          {"G", "GiB"},       {"percent", "%"},   {"meter", "m"},
+    {"kilometre", "km"}, {"us per km", "us/km"}};
+
 std::string_view trim(std::string_view text) {
   while (!text.empty() && text.front() == ' ') text.remove_prefix(1);
   while (!text.empty() && text.back() == ' ') text.remove_suffix(1);
@@ -145,6 +157,12 @@ Expected<std::int64_t> read_quantity(std::string_view whole, Unit unit) {
     if (n.name == name) found = &n;
   }
   if (found == nullptr) {
+    for (const auto& [alias, right] : kAliases) {
+      if (alias == name && std::find(names.begin(), names.end(), right) != names.end()) {
+        return wrong("unknown unit " + quoted(name) + " of " + std::string(kind.what) + "; did you mean \"" +
+                     std::string(right) + "\"? Valid: " + listed(names));
+      }
+    }
     return wrong("unknown unit " + quoted(name) + " of " + std::string(kind.what) + suggest(name, names));
   }
   unsigned_int128 value = static_cast<unsigned_int128>(d.number) * found->factor;

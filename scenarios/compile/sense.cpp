@@ -63,8 +63,7 @@ void check_subscriptions(Context& c) {
   std::set<int> lines;
   for (Index t = 0; t < c.plan.topics.size(); ++t) {
     if (wanted[t] || !lines.insert(c.topic_at[t].line).second) continue;
-    c.out.warning(c.topic_at[t], "topics." + c.plan.topics[t].family,
-                  "nobody subscribes to it; nothing of it will be judged");
+    c.out.warning(c.topic_at[t], c.topic_key[t], "nobody subscribes to it; nothing of it will be judged");
   }
 }
 
@@ -161,7 +160,7 @@ void check_retention(Context& c, const std::vector<std::vector<Index>>& to) {
     const plan::Load& load = c.plan.loads[stream.load];
     const Position at = c.topic_at[stream.topic];
     if (topic.retain_bytes < load.size_bytes && topic.retain_ns > 0 && small.insert(at.line).second) {
-      c.out.error(at, "topics." + topic.family + ".retain",
+      c.out.error(at, c.topic_key[stream.topic] + ".retain",
                   "keeps " + show_size(topic.retain_bytes) + ", less than one message of " +
                       show_size(load.size_bytes) + " of load \"" + load.name + "\"; keep at least that");
     }
@@ -185,7 +184,7 @@ void check_retention(Context& c, const std::vector<std::vector<Index>>& to) {
         if (fresh) found->second = separates(c.plan, f, from, there);
         if (!found->second) continue;
         told.insert(key);
-        c.out.warning(c.topic_at[stream.topic], "topics." + topic.family + ".retain",
+        c.out.warning(c.topic_at[stream.topic], c.topic_key[stream.topic] + ".retain",
                       "keeps " + show_time(topic.retain_ns) + ", but \"" + f.name + "\" separates " +
                           c.plan.harbours[from].name + " and " + c.plan.harbours[there].name + " for " +
                           show_time(outage) + ": expect gaps, or keep it as long");

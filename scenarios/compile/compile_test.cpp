@@ -1,0 +1,333 @@
+// The compiler as its users meet it: files in, plans or messages out. Wrong scenarios stand in testdata/bad, each with
+// the exact messages it must give; after a change on purpose write them again with PORTOLAN_WRITE_EXPECTED=1.
+#include "scenarios/compile/compile.hpp"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+#include "scenarios/compile/context.hpp"
+
+namespace portolan::compile {
+namespace {
+
+namespace fs = std::filesystem;
+const fs::path kScenarios = fs::path(PORTOLAN_SOURCE_DIR) / "scenarios";
+const fs::path kBad = kScenarios / "compile/testdata/bad";
+
+std::string slurp(const fs::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  std::stringstream text;
+  text << file.rdbuf();
+  return text.str();
+}
+
+std::vector<fs::path> yaml_files(const fs::path& folder) {
+  std::vector<fs::path> files;
+  for (const auto& entry : fs::directory_iterator(folder)) {
+    if (entry.path().extension() == ".yaml") files.push_back(entry.path());
+  }
+  std::sort(files.begin(), files.end());
+  return files;
+}
+
+std::string messages_of(const fs::path& file) {
+  const auto compiled = compile_file(file.string(), {});
+  std::string out;
+  for (std::string line : compiled.messages) {
+    const std::string folder = file.parent_path().string() + "/";
+    for (auto at = line.find(folder); at != std::string::npos; at = line.find(folder)) line.erase(at, folder.size());
+    out += line + "\n";
+  }
+  EXPECT_FALSE(compiled.plan) << file;
+  return out;
+}
+
+// A file that lives as long as the test.
+class Scratch {
+ public:
+  explicit Scratch(const std::string& text, const std::string& name = "s.yaml")
+      : folder_(fs::temp_directory_path() / ("portolan-compile-" + std::to_string(::getpid()))), path_(folder_ / name) {
+    fs::create_directories(folder_);
+    std::ofstream(path_, std::ios::binary) << text;
+  }
+  ~Scratch() { fs::remove_all(folder_); }
+  Scratch(const Scratch&) = delete;
+  Scratch& operator=(const Scratch&) = delete;
+  const fs::path& path() const { return path_; }
+
+ private:
+  fs::path folder_;
+  fs::path path_;
+};
+
+std::string messages_of_text(const std::string& text) {
+  const Scratch file(text);
+  return messages_of(file.path());
+}
+
+std::vector<fs::path> shipped() {
+  auto files = yaml_files(kScenarios);
+  for (const auto& file : yaml_files(kScenarios / "tests")) files.push_back(file);
+  return files;
+}
+
+TEST(WrongScenarios, GiveExactlyTheirMessages) {
+  const auto files = yaml_files(kBad);
+  EXPECT_GE(files.size(), 25u);
+  for (const auto& file : files) {
+    const std::string said = messages_of(file);
+    fs::path expected = file;
+    expected.replace_extension(".expected");
+    if (std::getenv("PORTOLAN_WRITE_EXPECTED") != nullptr) std::ofstream(expected) << said;
+    EXPECT_FALSE(said.empty()) << file;
+    EXPECT_EQ(said, slurp(expected)) << file;
+  }
+}
+
+// Wrong in shape: the published schema must see it too, or editors that use it would let it pass.
+TEST(WrongScenarios, TheSchemaRefusesWrongShapes) {
+  for (const char* name : {"unknown-key", "bare-number", "unknown-unit", "not-a-number", "bad-place", "missing-keys",
+                           "wrong-shapes", "bad-expectations", "broker-settings", "fault-kinds"}) {
+    Diagnostics out(name);
+    const auto tree = parse_yaml(slurp(kBad / (std::string(name) + ".yaml")), out);
+    ASSERT_TRUE(tree) << name;
+    EXPECT_FALSE(fits_schema(*tree)) << name;
+  }
+}
+
+TEST(Shipped, EveryScenarioIsValidWithoutWarning) {
+  const auto files = shipped();
+  EXPECT_GE(files.size(), 15u);
+  for (const auto& file : files) {
+    const auto compiled = compile_file(file.string(), {});
+    EXPECT_TRUE(compiled.plan) << file;
+    for (const auto& line : compiled.messages) ADD_FAILURE() << line;
+  }
+}
+
+TEST(Shipped, PlansAreTheSameBytesAndReadBack) {
+  for (const auto& file : shipped()) {
+    const auto first = compile_file(file.string(), {});
+    const auto second = compile_file(file.string(), {});
+    ASSERT_TRUE(first.plan && second.plan) << file;
+    const std::string text = plan::to_json(*first.plan);
+    EXPECT_EQ(text, plan::to_json(*second.plan)) << file;
+    const auto read = plan::from_json(text, "plan.json");
+    ASSERT_TRUE(read) << file << ": " << read.error().text();
+    EXPECT_EQ(plan::to_json(*read), text) << file;
+    Options other;
+    other.seed = first.plan->seed + 1;
+    EXPECT_NE(text, plan::to_json(*compile_file(file.string(), other).plan)) << file;
+  }
+}
+
+// The folder in which a scenario lies is not part of its plan.
+TEST(Shipped, PlansDoNotDependOnWhereTheFileLies) {
+  const fs::path file = kScenarios / "quickstart.yaml";
+  const Scratch copy(slurp(file), "quickstart.yaml");
+  EXPECT_EQ(plan::to_json(*compile_file(file.string(), {}).plan),
+            plan::to_json(*compile_file(copy.path().string(), {}).plan));
+}
+
+TEST(Shipped, NorthSeaIsWhatItSays) {
+  const auto compiled = compile_file((kScenarios / "north-sea.yaml").string(), {});
+  ASSERT_TRUE(compiled.plan);
+  const plan::Plan& p = *compiled.plan;
+  EXPECT_EQ(p.harbours.size(), 12u);
+  for (const char* name :
+       {"berlin", "rotterdam", "hamburg", "antwerp", "gdansk", "gothenburg", "le-havre", "felixstowe"}) {
+    EXPECT_TRUE(std::any_of(p.harbours.begin(), p.harbours.end(), [&](const auto& h) { return h.name == name; }))
+        << name;
+  }
+  const auto to = receivers(p);
+  const auto rates = stream_rates(p, kScenarios.string() + "/");
+  double deliveries = 0;
+  std::size_t vessels = 0;
+  for (std::size_t s = 0; s < p.streams.size(); ++s) {
+    deliveries += rates[s].messages * static_cast<double>(to[s].size());
+    if (p.topics[p.streams[s].topic].family != "ais/+/position") continue;
+    ++vessels;
+    EXPECT_GE(to[s].size(), 4u);
+  }
+  EXPECT_EQ(vessels, 200u);
+  EXPECT_GE(deliveries, 60'000);
+  EXPECT_EQ(p.faults.size(), 3u);
+}
+
+// Cutting a file anywhere gives messages or, where the rest is whole, a plan; never anything else.
+TEST(HostileFiles, TruncatedAnywhere) {
+  const std::string text = slurp(kScenarios / "north-sea.yaml");
+  const Scratch file("");
+  std::size_t refused = 0;
+  for (std::size_t cut = 0; cut < text.size(); cut += 61) {
+    std::ofstream(file.path(), std::ios::binary | std::ios::trunc) << text.substr(0, cut);
+    const auto compiled = compile_file(file.path().string(), {});
+    if (!compiled.plan) ++refused;
+    EXPECT_TRUE(compiled.plan || !compiled.messages.empty()) << cut;
+  }
+  EXPECT_GT(refused, 20u);
+}
+
+TEST(HostileFiles, EmptyAndUnreadable) {
+  const std::string empty =
+      "s.yaml:1:1: the file is empty; a scenario needs at least duration, harbours, links, clients, topics and load\n";
+  EXPECT_EQ(messages_of_text(""), empty);
+  EXPECT_EQ(messages_of_text("# only a comment\n"), empty);
+  EXPECT_EQ(messages_of_text("just words"),
+            "s.yaml:1:1: must be a map of keys and values; valid keys: title, duration, seed, "
+            "settle, drain, convergence, fragment, broker, calibration, harbours, tenants, "
+            "models, links, clients, topics, load, faults, expect\n");
+  EXPECT_EQ(messages_of(kBad / "absent.yaml"),
+            "absent.yaml:1:1: cannot be opened; name a scenario file, such as scenarios/quickstart.yaml\n");
+  EXPECT_EQ(compile_file("/", {}).messages.at(0),
+            "/:1:1: cannot be read; name a scenario file, such as scenarios/quickstart.yaml");
+}
+
+TEST(HostileFiles, NotText) {
+  EXPECT_EQ(messages_of_text("title: caf\xE9\n"), "s.yaml:1:11: byte 0xE9 is not UTF-8; save the file as UTF-8\n");
+  EXPECT_EQ(messages_of_text("title: x\nduration: \xED\xA0\x80\n"),
+            "s.yaml:2:11: byte 0xED is not UTF-8; save the file as UTF-8\n");
+  EXPECT_EQ(messages_of_text(std::string("\xFF\xFE"
+                                         "d\0u\0",
+                                         6)),
+            "s.yaml:1:1: byte 0xFF is not UTF-8; save the file as UTF-8\n");
+  EXPECT_EQ(messages_of_text(std::string("a: b\0", 5)), "s.yaml:1:5: a control character; this is not a text file\n");
+  EXPECT_EQ(messages_of_text("\x7F"
+                             "ELF"),
+            "s.yaml:1:1: a control character; this is not a text file\n");
+}
+
+TEST(HostileFiles, Huge) {
+  EXPECT_EQ(messages_of_text(std::string(kMaxFileBytes + 1, '#')),
+            "s.yaml:1:1: is larger than 8 MiB; name a scenario file, such as scenarios/quickstart.yaml\n");
+  // As large as is allowed, and nothing but one value.
+  EXPECT_NE(messages_of_text("title: " + std::string(4 << 20, 'x') + "\n"), "");
+  std::string many = "harbours:\n";
+  for (int i = 0; i < 5'000; ++i) many += "  h" + std::to_string(i) + ": 1 N, 1 E\n";
+  EXPECT_NE(messages_of_text(many).find("harbours: more than 4096 harbours"), std::string::npos);
+}
+
+TEST(HostileFiles, DeepOrSelfReferring) {
+  EXPECT_NE(messages_of_text("a: " + std::string(40, '[') + std::string(40, ']')).find("nested more than 32 deep"),
+            std::string::npos);
+  EXPECT_NE(messages_of_text(std::string(1 << 20, '[')).find("s.yaml:1:"), std::string::npos);
+  EXPECT_NE(messages_of_text(std::string(200'000, '{')).find("s.yaml:1:"), std::string::npos);
+  // "Billion laughs": ten lists of ten, each made of the one before.
+  std::string bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n";
+  for (int i = 1; i < 10; ++i) {
+    const std::string before = "*a" + std::to_string(i - 1);
+    bomb += "a" + std::to_string(i) + ": &a" + std::to_string(i) + " [" + before;
+    for (int k = 1; k < 10; ++k) bomb += ", " + before;
+    bomb += "]\n";
+  }
+  EXPECT_NE(messages_of_text(bomb).find("more than 500000 values"), std::string::npos);
+  EXPECT_NE(messages_of_text("a: &a [*a]\n"), "");
+  EXPECT_NE(messages_of_text("? [x]\n: y\n").find("a key must be plain text"), std::string::npos);
+}
+
+TEST(Plan, DelayIsConstantAndDistance) {
+  const auto compiled = compile_file((kScenarios / "quickstart.yaml").string(), {});
+  ASSERT_TRUE(compiled.plan);
+  const auto& links = compiled.plan->links;
+  const auto link =
+      std::find_if(links.begin(), links.end(), [](const auto& l) { return l.name == "hamburg--rotterdam"; });
+  ASSERT_NE(link, links.end());
+  EXPECT_NEAR(static_cast<double>(link->distance_m), 430'000, 2'000);
+  EXPECT_EQ(link->a_to_b.delay_ns, 200'000 + static_cast<Ns>(link->distance_m * 6'600'000 / 1'000'000));
+  EXPECT_EQ(link->floor_ns, floor_of(link->distance_m));
+  EXPECT_EQ(link->a_to_b.queue.bytes, 12'500'000u) << "10 ms of 10 Gbit/s";
+}
+
+TEST(Plan, OneWayAndTowards) {
+  std::string text = slurp(kScenarios / "quickstart.yaml");
+  const auto replace = [&](const std::string& from, const std::string& to) {
+    ASSERT_NE(text.find(from), std::string::npos) << from;
+    text.replace(text.find(from), from.size(), to);
+  };
+  replace("- cut: hamburg -- rotterdam", "- cut: [rotterdam -> hamburg, felixstowe -- hamburg]");
+  replace("hamburg -- felixstowe: internet",
+          "hamburg -- felixstowe: {model: internet, towards: {hamburg: {loss: 1 %, rate: 2 Mbit/s, queue: 100 ms}}}");
+  const Scratch file(text);
+  const auto compiled = compile_file(file.path().string(), {});
+  ASSERT_TRUE(compiled.plan) << (compiled.messages.empty() ? "" : compiled.messages[0]);
+  const plan::Plan& p = *compiled.plan;
+  ASSERT_EQ(p.faults.size(), 2u);
+  EXPECT_EQ(p.links[p.faults[0].links.at(0)].name, "hamburg--rotterdam");
+  EXPECT_EQ(p.faults[0].way, plan::Way::b_to_a);
+  EXPECT_EQ(p.faults[1].way, plan::Way::both);
+  const plan::Link& link = p.links[p.faults[1].links.at(0)];
+  EXPECT_EQ(link.name, "hamburg--felixstowe");
+  EXPECT_EQ(link.a_to_b.loss.kind, plan::LossKind::gilbert_elliott);
+  EXPECT_EQ(link.b_to_a.loss.kind, plan::LossKind::uniform);
+  EXPECT_EQ(link.b_to_a.loss.probability, 10'000'000u);
+  EXPECT_EQ(link.b_to_a.rate_bps, 2'000'000u);
+  EXPECT_EQ(link.b_to_a.queue.bytes, 65'536u) << "100 ms are 25 kB; one segment must fit";
+}
+
+TEST(Plan, GilbertElliottDwellsMakeTheMean) {
+  const auto compiled = compile_file((kScenarios / "lossy-radio.yaml").string(), {});
+  ASSERT_TRUE(compiled.plan);
+  const auto& links = compiled.plan->links;
+  const auto link = std::find_if(links.begin(), links.end(), [](const auto& l) { return l.model == "rough-radio"; });
+  ASSERT_NE(link, links.end());
+  const auto& loss = link->a_to_b.loss;
+  EXPECT_EQ(loss.bad_dwell_ns, 20'000'000);
+  EXPECT_EQ(loss.good_dwell_ns, 380'000'000);
+}
+
+TEST(Plan, TenantsShareAddressesAndNothingElse) {
+  const auto compiled = compile_file((kScenarios / "two-tenants.yaml").string(), {});
+  ASSERT_TRUE(compiled.plan);
+  const plan::Plan& p = *compiled.plan;
+  std::map<std::string, std::set<Index>> by_address;
+  for (const auto& n : p.nodes) {
+    if (n.kind == plan::NodeKind::service) by_address[n.address].insert(n.tenant);
+  }
+  EXPECT_EQ(by_address.size(), 3u);
+  for (const auto& [address, tenants] : by_address) EXPECT_EQ(tenants.size(), 2u) << address;
+  for (const auto& process : p.processes) {
+    for (Index peer : process.peers) EXPECT_EQ(p.processes[peer].tenant, process.tenant);
+  }
+  ASSERT_EQ(p.faults.size(), 1u);
+  ASSERT_EQ(p.faults[0].processes.size(), 1u);
+  EXPECT_EQ(p.processes[p.faults[0].processes[0]].name, "hamburg/green/broker");
+}
+
+TEST(Plan, ThousandHarboursCompileInSeconds) {
+  std::string text = "duration: 5 s\nharbours:\n";
+  for (int i = 0; i < 1000; ++i) {
+    text +=
+        "  h" + std::to_string(i) + ": " + std::to_string(40 + i / 50) + ".5 N, " + std::to_string(i % 50) + ".25 E\n";
+  }
+  text += "links:\n";
+  for (int i = 1; i < 1000; ++i)
+    text += "  h" + std::to_string(i / 2) + " -- h" + std::to_string(i) + ": leased-fibre\n";
+  text +=
+      "clients:\n  c: {at: all, subscribe: t/h7}\ntopics:\n  t/{harbour}: {}\nload:\n"
+      "  l: {kind: poisson, topic: \"t/{harbour}\", publisher: c, every: 1 s, size: 200 B}\n";
+  const Scratch file(text);
+  const auto compiled = compile_file(file.path().string(), {});
+  ASSERT_TRUE(compiled.plan) << compiled.messages.at(0);
+  EXPECT_EQ(compiled.plan->processes.size(), 2000u);
+}
+
+TEST(Cost, CountsWhatTheLoadMakes) {
+  const auto compiled = compile_file((kScenarios / "quickstart.yaml").string(), {});
+  ASSERT_TRUE(compiled.plan);
+  const Cost cost = predict_cost(*compiled.plan, kScenarios.string() + "/");
+  // 10 streams x 20/s for 4 of 5 seconds, to three offices.
+  EXPECT_NEAR(cost.messages_per_second, 160, 1e-6);
+  EXPECT_NEAR(cost.deliveries, 2400, 1e-6);
+  ASSERT_EQ(cost.brokers.size(), 3u);
+  EXPECT_GE(cost.brokers[0].cpu_share, cost.brokers[2].cpu_share);
+  EXPECT_GT(cost.brokers[2].cpu_share, 0);
+}
+
+}  // namespace
+}  // namespace portolan::compile
