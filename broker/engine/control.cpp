@@ -1,0 +1,184 @@
+// Control messages in. Bodies are decoded and validated by broker/wire/control.*; what does not decode, or names what
+// was never announced, is counted and ignored.
+#include <algorithm>
+
+#include "broker/engine/core.hpp"
+
+namespace portolan::broker::core {
+namespace {
+
+constexpr std::uint64_t kResumeAfterDetachNs = 50'000'000;
+
+}  // namespace
+
+void Core::on_control(std::uint32_t slot, const Incoming& in) {
+  if (lose_count > 0 && in.control == lose_control) {
+    --lose_count;
+    return;
+  }
+  const auto handle = [&](auto body, auto method) {
+    if (wire::decode(in.body, body)) {
+      (this->*method)(slot, body);
+    } else {
+      bad_control();
+    }
+  };
+  switch (in.control) {
+    case PTL_C_TOPIC: return handle(wire::TopicBody{}, &Core::on_topic);
+    case PTL_C_STREAM: return handle(wire::StreamBody{}, &Core::on_stream);
+    case PTL_C_INTEREST: return handle(wire::InterestBody{}, &Core::on_interest);
+    case PTL_C_SUBSCRIBED: return handle(wire::SubscribedBody{}, &Core::on_subscribed);
+    case PTL_C_RESUME: return handle(wire::ResumeBody{}, &Core::on_resume);
+    case PTL_C_GAP: return handle(wire::GapBody{}, &Core::on_gap);
+    case PTL_C_BUSY: return handle(wire::BusyBody{}, &Core::on_busy);
+    case PTL_C_GONE: return handle(wire::GoneBody{}, &Core::on_gone);
+    case PTL_C_ASK: return handle(wire::AskBody{}, &Core::on_ask);
+    case PTL_C_DETACHED: {  // a home broker let me go: I come back with snapshot and RESUMEs, in a moment
+      Downstream& peer = downstreams_[slots_[slot].downstream];
+      if (!peer.broker) return;
+      peer.snapshot_due_ns = now_.mono_ns + kResumeAfterDetachNs;
+      next_housekeep_ns_ = std::min(next_housekeep_ns_, peer.snapshot_due_ns);
+      return;
+    }
+    default: return bad_control();
+  }
+}
+
+TopicRule Core::rule_for(std::string_view name) const {
+  for (std::uint32_t i = 0; i < rule_count_; ++i) {
+    if (wire::filter_matches({rules_[i].filter, rules_[i].length}, name)) return rules_[i].rule;
+  }
+  return TopicRule{};
+}
+
+void Core::on_topic(std::uint32_t slot, const wire::TopicBody& body) {
+  if (body.alias == 0 || body.alias > limits_.topics) return bad_control();
+  std::uint32_t t = log_.find_topic(body.name);
+  if (t == kNil) {
+    t = log_.add_topic(body.name);
+    if (t == kNil) {
+      topic_alias(slot, body.alias) = kRefusedAlias;
+      return;
+    }
+    const TopicRule rule = rule_for(body.name);
+    Topic& topic = log_.topic(t);
+    topic.retain_ns = rule.retain_ns;
+    topic.retain_bytes = rule.retain_bytes;
+    topic.lane = rule.filter.empty() ? static_cast<Lane>(body.lane) : rule.lane;
+    if (topic.lane == Lane::control) topic.lane = Lane::realtime;
+    match_new_topic(t);
+  }
+  topic_alias(slot, body.alias) = t;
+}
+
+void Core::on_stream(std::uint32_t slot, const wire::StreamBody& body) {
+  if (body.alias == 0 || body.alias > limits_.streams || body.topic == 0 || body.topic > limits_.topics) {
+    return bad_control();
+  }
+  const std::uint32_t topic = topic_alias(slot, body.topic);
+  if (topic == kNil) return bad_control();
+  std::uint32_t s = kNil;
+  if (topic != kRefusedAlias) {
+    s = log_.find_stream(topic, body.publisher, body.incarnation);
+    if (s == kNil) s = log_.add_stream(topic, body.publisher, body.incarnation);
+  }
+  if (s == kNil) {
+    stream_alias(slot, body.alias) = kRefusedAlias;
+  } else {
+    stream_alias(slot, body.alias) = s;
+    log_.stream(s).upstream = slot;
+    if (downstreams_[slots_[slot].downstream].broker) {
+      stream_from_home(slot, s, body);
+    } else {
+      stream_from_publisher(s, body);
+    }
+    owing_.for_each(topic, [&](std::uint32_t d) { announce_soon(d, s); });
+  }
+  resolve_waiting(slot, body.alias);
+}
+
+// I am its home. Whoever is in the minimum is owed everything from its start on.
+void Core::stream_from_publisher(std::uint32_t s, const wire::StreamBody& body) {
+  Stream& stream = log_.stream(s);
+  const bool fresh = stream.home == Home::unknown;
+  stream.home = Home::local;
+  if (!fresh) {
+    if (body.start > stream.contiguous + 1) {
+      stand_gap(s, stream.contiguous + 1, body.start - 1, static_cast<std::uint32_t>(GapReason::broker_lost));
+    }
+    return;
+  }
+  log_.begin_stream(s, body.start);
+  const std::uint32_t before = log_.previous_stream(stream.topic, stream.publisher, stream.incarnation);
+  stream.previous_incarnation = body.previous_incarnation;
+  stream.previous_last = body.previous_last;
+  if (before != kNil) {
+    stream.previous_incarnation = log_.stream(before).incarnation;
+    stream.previous_last = log_.stream(before).contiguous;
+  }
+  owing_.for_each(stream.topic, [&](std::uint32_t d) {
+    std::uint64_t& c = cursor(d, s);
+    if (c != 0 && c < body.start) {  // it asked before the publisher came back to a broker that had lost its memory
+      const auto reason = static_cast<std::uint32_t>(GapReason::broker_lost);
+      if (!tell_gap(d, s, c, body.start - 1, reason)) stand_gap(s, c, body.start - 1, reason);
+    }
+    if (c == 0) c = body.start;
+  });
+}
+
+// Its home is the peer whose session this is. Where the home begins later than I need, I ask: it knows what is a GAP.
+void Core::stream_from_home(std::uint32_t slot, std::uint32_t s, const wire::StreamBody& body) {
+  Stream& stream = log_.stream(s);
+  const std::uint32_t home = slots_[slot].downstream;
+  const bool covered = stream.home == Home::remote && stream.covered;
+  const bool fresh = stream.home == Home::unknown || stream.home == Home::remote;
+  stream.previous_incarnation = body.previous_incarnation;
+  stream.previous_last = body.previous_last;
+  stream.home = Home::remote;
+  stream.home_peer = home;
+  stream.covered = union_matches(stream.topic);
+  if (!stream.covered) return;
+  std::uint64_t wanted = body.start;
+  if (covered || !fresh) {
+    wanted = std::min(wanted, stream.contiguous + 1);
+  } else {
+    log_.begin_stream(s, std::max(body.start, stream.contiguous + 1));
+  }
+  owing_.for_each(stream.topic, [&](std::uint32_t d) {
+    std::uint64_t& c = cursor(d, s);
+    if (downstreams_[d].broker) return;
+    if (c == 0) c = body.start;
+    if (c < wanted && log_.find(s, c) == kNil) wanted = c;
+  });
+  if (wanted < body.start && !send_resume(home, s, wanted)) begin_snapshot(home);
+}
+
+void Core::on_gap(std::uint32_t slot, const wire::GapBody& body) {
+  if (body.stream == 0 || body.stream > limits_.streams) return bad_control();
+  const std::uint32_t s = stream_alias(slot, body.stream);
+  if (s >= kRefusedAlias || !downstreams_[slots_[slot].downstream].broker) return bad_control();
+  stand_gap(s, body.first, body.last, body.reason);
+}
+
+// A downstream has no room for what I sent: it has fallen behind, like any other that does.
+void Core::on_busy(std::uint32_t slot, const wire::BusyBody&) {
+  detach(slots_[slot].downstream, static_cast<std::uint32_t>(GapReason::detached));
+}
+
+void Core::on_gone(std::uint32_t slot, const wire::GoneBody& body) {
+  if (body.lane < 1 || body.lane > kDataLanes || body.last - body.first >= up_ring_) return bad_control();
+  for (std::uint32_t n = body.first; n != body.last + 1; ++n) {
+    const UpLane& lane = slots_[slot].lanes[body.lane - 1];
+    const std::uint32_t ahead = n - lane.delivered;
+    if (ahead == 0 || ahead >= up_ring_ || number_at(slot, body.lane - 1, n).serial != 0) continue;
+    put_number(slot, static_cast<Lane>(body.lane), n, kNil);
+  }
+}
+
+// Both questions have one answer: the snapshot carries the RESUMEs.
+void Core::on_ask(std::uint32_t slot, const wire::AskBody&) {
+  const std::uint32_t d = slots_[slot].downstream;
+  if (downstreams_[d].broker) begin_snapshot(d);
+}
+
+}  // namespace portolan::broker::core

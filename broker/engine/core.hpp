@@ -1,0 +1,356 @@
+// The broker behind Engine: one object whose parts are split over the files of this folder by idea.
+//   log.*          what was published: topics, streams, entries, retention
+//   interest.cpp   filters, what matches, my union towards peers, SUBSCRIBED, digest and its mending
+//   downstream.cpp who is served: attach, pull from the log, `delivered`, detach
+//   resume.cpp     RESUME: what is held again, what is a GAP, what the home broker is asked
+//   upstream.cpp   who sends: aliases, admission, the three answers
+//   control.cpp    control messages in
+//   sessions.cpp   sessions up and down, housekeeping by time
+// Invariants:
+//   (D, T) attached: acked <= sent <= end of T's log; every entry from `acked` on that D is eligible for counts D in
+//   `pending`; both pointers stand on eligible entries or at the end (kNil). So nothing that is pointed at is removed.
+//   In-flight numbers of the current epoch are in log order per (D, T).
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+#include "broker/engine.hpp"
+#include "broker/engine/bits.hpp"
+#include "broker/engine/log.hpp"
+#include "broker/wire/control.hpp"
+
+namespace portolan::broker::core {
+
+// Control messages left free for what must not wait (BUSY, interest deltas) while announcements and GAPs go out.
+inline constexpr std::uint32_t kControlReserve = 16;
+inline constexpr std::uint32_t kRefusedAlias = kNil - 1;  // announced, but no table had room for it
+inline constexpr std::uint32_t kDataLanes = 3;  // ordered, realtime, bulk
+inline std::uint32_t data_lane(Lane lane) { return static_cast<std::uint32_t>(lane) - 1; }
+
+struct Filter {
+  std::uint64_t answer_version = 0;  // SUBSCRIBED still owed for this INTEREST version; 0: none
+  std::uint64_t need_version = 0;    // of my union: peers must have answered it first
+  std::uint32_t length = 0;
+  std::uint32_t next = kNil;         // of the same downstream, or free
+  std::uint32_t unioned = kNil;      // client's: its place in my union
+  std::uint8_t replay = 0;
+  bool stale = false;                // in the snapshot that is coming in: not named yet
+  bool ghost = false;                // of a former incarnation: keeps its place in the minimum, is not served
+};
+
+struct UnionFilter {  // what my clients want together, told to every peer
+  std::uint64_t version = 0;  // at which it was added
+  std::uint32_t length = 0;
+  std::uint32_t references = 0;  // 0: free
+  std::uint8_t replay = 0;
+};
+
+struct Lag {  // of one (downstream, topic)
+  std::uint32_t acked = kNil;
+  std::uint32_t sent = kNil;
+  std::uint32_t inflight = 0;
+  std::uint32_t epoch = 0;
+  std::uint32_t next_ready = kNil;
+  bool attached = false;   // in the minimum
+  bool sendable = false;   // a live filter matches
+  bool queued = false;     // in a ready list
+  bool topic_told = false; // TOPIC sent in this session
+};
+
+struct InFlight {
+  std::uint32_t topic = kNil;
+  std::uint32_t entry = kNil;
+  std::uint32_t epoch = 0;
+};
+
+struct DownLane {
+  std::uint32_t ready_head = kNil;
+  std::uint32_t ready_tail = kNil;
+  std::uint32_t sent = 0;
+  std::uint32_t delivered = 0;
+  bool blocked = false;
+};
+
+enum class SnapshotStep : std::uint8_t { none, begin, filters, resumes, end };
+
+struct Downstream {
+  std::uint64_t id = 0;
+  std::uint64_t since_ns = 0;         // of the present session, or of its absence
+  std::uint64_t ghost_until_ns = 0;   // 0: no ghost filters
+  std::uint64_t backlog_bytes = 0;
+  std::uint64_t interest_version = 0; // what I hold of its interest
+  std::uint64_t interest_digest = 0;
+  std::uint64_t snapshot_answer = 0;  // SUBSCRIBED owed for a snapshot (version + 1); 0: none
+  std::uint64_t snapshot_need = 0;
+  std::uint64_t peer_answered = 0;    // peer: the version of mine that it has answered in this session
+  std::uint64_t behind_since_ns = 0;  // its HEARTBEAT speaks of an interest that I do not hold; 0: it does not
+  std::uint64_t ask_after_ns = 0;
+  std::uint64_t ask_backoff_ns = 0;
+  std::uint64_t snapshot_due_ns = 0;  // peer: send mine (again) then; 0: not
+  std::uint64_t reattach_due_ns = 0;  // detached, and RESUME came outside a snapshot
+  std::uint32_t incarnation = 0;
+  std::uint32_t interest_incarnation = 0;
+  std::uint32_t slot = kNil;          // of its session; kNil: absent
+  std::uint32_t first_filter = kNil;
+  std::uint32_t last_filter = kNil;
+  std::uint32_t filter_count = 0;
+  std::uint32_t announce_at = kNil;   // next stream to look at; kNil: all announced
+  std::uint32_t snapshot_at = 0;
+  std::uint32_t next_ready = kNil;
+  SnapshotStep snapshot = SnapshotStep::none;
+  DownLane lanes[kDataLanes];
+  bool used = false;
+  bool broker = false;
+  bool seen = false;      // its snapshot was complete once since I started
+  bool syncing = false;   // session up, snapshot not complete
+  bool receiving = false; // its snapshot is coming in
+  bool detached = false;
+  bool was_detached = false;  // RESUMEs now say `detached` where messages are gone
+  bool queued = false;
+  bool control_blocked = false;  // something waits for room in its control queue
+};
+
+struct UpLane {
+  std::uint32_t delivered = 0;
+  std::uint32_t highest = 0;
+};
+
+struct Slot {  // one session, as far as data comes from it
+  SessionId session = kNil;
+  std::uint64_t uid = 0;
+  std::uint32_t downstream = kNil;
+  std::uint32_t waiting_head = kNil;  // data whose STREAM has not come
+  std::uint32_t next_dirty = kNil;
+  UpLane lanes[kDataLanes];
+  bool used = false;
+  bool dirty = false;
+};
+
+struct UpNumber {  // what became of an upstream's session message number
+  std::uint32_t entry = kNil;
+  std::uint32_t serial = 0;  // 0: not come; kDone: nothing to wait for
+};
+inline constexpr std::uint32_t kDoneSerial = ~0u;
+
+struct Waiting {
+  Incoming incoming;
+  std::uint32_t next = kNil;
+};
+
+class Core {
+ public:
+  Core(const Limits& limits, const EngineConfig& config, Arena& arena);
+
+  void receive(Now now, PathId path, std::span<const DatagramView> datagrams, std::span<Verdict> verdicts);
+  void tick(Now now);
+  void drain(Now now);
+  bool poll_transmit(Now now, Transmit& out);
+  bool poll_event(Event& out);
+  std::uint64_t next_deadline() const;
+  std::uint32_t high_water(std::span<Endpoint::HighWater> out) const;
+
+  bool more_work = false;
+  std::uint32_t lose_control = 0, lose_count = 0;
+  EngineCounters counters;
+  Endpoint& endpoint() { return endpoint_; }
+  const Endpoint& endpoint() const { return endpoint_; }
+
+ private:
+  // sessions.cpp
+  void start(Now now);
+  void work(Now now);  // takes what the endpoint has, then pumps
+  bool take_input();
+  void pump();
+  void on_session(const SessionEvent& event);
+  void session_up(const SessionEvent& event);
+  void session_down(const SessionEvent& event);
+  std::uint32_t slot_of(SessionId session) const;
+  std::uint32_t take_slot(const SessionEvent& event, std::uint32_t downstream);
+  void free_slot(std::uint32_t slot);
+  std::uint32_t find_downstream(std::uint64_t id, bool broker) const;
+  std::uint32_t take_client(std::uint64_t id);
+  void new_incarnation(std::uint32_t d, std::uint32_t incarnation);
+  void forget_client(std::uint32_t d);
+  void housekeep();
+  void housekeep_downstream(std::uint32_t d);
+  void check_withheld();
+  void push_event(const Event& event);
+
+  // control.cpp
+  void on_control(std::uint32_t slot, const Incoming& in);
+  void on_topic(std::uint32_t slot, const wire::TopicBody& body);
+  void on_stream(std::uint32_t slot, const wire::StreamBody& body);
+  void stream_from_publisher(std::uint32_t stream, const wire::StreamBody& body);
+  void stream_from_home(std::uint32_t slot, std::uint32_t stream, const wire::StreamBody& body);
+  void on_gap(std::uint32_t slot, const wire::GapBody& body);
+  void on_busy(std::uint32_t slot, const wire::BusyBody& body);
+  void on_gone(std::uint32_t slot, const wire::GoneBody& body);
+  void on_ask(std::uint32_t slot, const wire::AskBody& body);
+  void bad_control() { ++bad_controls_; }
+  template <typename Body>
+  bool tell(std::uint32_t d, std::uint32_t control, const Body& body);
+  std::uint32_t room(std::uint32_t d) const;
+  TopicRule rule_for(std::string_view name) const;
+
+  // interest.cpp
+  void on_interest(std::uint32_t slot, const wire::InterestBody& body);
+  void add_filter(std::uint32_t d, const wire::InterestBody& body);
+  void remove_filter(std::uint32_t d, std::uint32_t filter, std::uint32_t before);
+  void remove_filters(std::uint32_t d, bool stale_only, bool ghost_only);
+  void snapshot_complete(std::uint32_t d, std::uint64_t version);
+  void rematch(std::uint32_t d, std::string_view filter, std::uint8_t replay);
+  void rematch_topic(std::uint32_t d, std::uint32_t topic, std::uint8_t replay);
+  void match_new_topic(std::uint32_t topic);
+  std::string_view text_of(std::uint32_t filter) const;
+  std::uint32_t union_add(std::string_view text, std::uint8_t replay);
+  void union_remove(std::uint32_t unioned);
+  bool union_matches(std::uint32_t topic) const;
+  std::string_view union_text(std::uint32_t unioned) const;
+  void interest_changed(wire::InterestOp op, std::string_view text, std::uint8_t replay);
+  void begin_snapshot(std::uint32_t d);
+  void run_snapshot(std::uint32_t d);
+  bool answered_by_peers(std::uint64_t need) const;
+  void run_answers(std::uint32_t d);
+  bool answer(std::uint32_t d, std::uint64_t version);
+  void on_subscribed(std::uint32_t slot, const wire::SubscribedBody& body);
+  void check_interest(std::uint32_t d);
+
+  // downstream.cpp
+  Lag& lag(std::uint32_t d, std::uint32_t topic) { return lags_[static_cast<std::size_t>(d) * limits_.topics + topic]; }
+  const Lag& lag(std::uint32_t d, std::uint32_t topic) const {
+    return lags_[static_cast<std::size_t>(d) * limits_.topics + topic];
+  }
+  std::uint64_t& cursor(std::uint32_t d, std::uint32_t stream) {
+    return cursors_[static_cast<std::size_t>(d) * limits_.streams + stream];
+  }
+  bool eligible(std::uint32_t d, const Entry& entry) const { return !(entry.from_peer && downstreams_[d].broker); }
+  bool may_send(std::uint32_t d) const;
+  void attach(std::uint32_t d, std::uint32_t topic, std::uint8_t replay);
+  void release_topic(std::uint32_t d, std::uint32_t topic);
+  void rewind(std::uint32_t d, std::uint32_t topic, std::uint32_t entry);
+  std::uint32_t next_eligible(std::uint32_t d, std::uint32_t entry) const;
+  void release_one(std::uint32_t d, Entry& entry);
+  void release_through(std::uint32_t d, std::uint32_t topic, std::uint32_t entry);
+  void release_skipped(std::uint32_t d, std::uint32_t topic);
+  void completed(Entry& entry);
+  void appended(std::uint32_t entry);
+  void make_ready(std::uint32_t d, std::uint32_t topic);
+  void queue_downstream(std::uint32_t d);
+  void serve(std::uint32_t d);
+  enum class Pull : std::uint8_t { more, empty, blocked };
+  Pull pull_one(std::uint32_t d, std::uint32_t topic);
+  Pull pull_gap(std::uint32_t d, std::uint32_t topic);
+  bool announce(std::uint32_t d, std::uint32_t stream);
+  bool should_serve(std::uint32_t d, std::uint32_t stream) const;
+  bool tell_topic(std::uint32_t d, std::uint32_t topic);
+  bool should_announce(std::uint32_t d, std::uint32_t stream) const;
+  void announce_soon(std::uint32_t d, std::uint32_t stream);
+  void run_announce(std::uint32_t d);
+  bool tell_gap(std::uint32_t d, std::uint32_t stream, std::uint64_t first, std::uint64_t last, std::uint32_t reason);
+  void on_progress(SessionId session);
+  void detach(std::uint32_t d, std::uint32_t reason);
+  void reattach(std::uint32_t d);
+  void detach_laggards(std::uint32_t entry, std::uint32_t reason, bool at_once);
+  void reset_sending(std::uint32_t d);
+
+  // resume.cpp
+  void on_resume(std::uint32_t slot, const wire::ResumeBody& body);
+  void resume(std::uint32_t d, std::uint32_t stream, std::uint64_t next);
+  void resume_held(std::uint32_t d, std::uint32_t stream, std::uint64_t next);
+  void tell_missing(std::uint32_t d, std::uint32_t stream, std::uint64_t next);
+  void ask_home(std::uint32_t stream, std::uint64_t next);
+  bool send_resume(std::uint32_t peer, std::uint32_t stream, std::uint64_t next);
+  std::uint64_t wanted_next(std::uint32_t stream);
+
+  // upstream.cpp
+  void on_data(std::uint32_t slot, Incoming& in);
+  bool wait_for_stream(std::uint32_t slot, const Incoming& in);
+  void resolve_waiting(std::uint32_t slot, std::uint32_t alias);
+  void admit(std::uint32_t slot, const Incoming& in, std::uint32_t stream);
+  bool known_duplicate(std::uint32_t slot, const Incoming& in, std::uint32_t stream);
+  void refuse(std::uint32_t slot, const Incoming& in, std::uint32_t stream, RefuseReason reason);
+  void stand_gap(std::uint32_t stream, std::uint64_t first, std::uint64_t last, std::uint32_t reason);
+  void put_number(std::uint32_t slot, Lane lane, std::uint32_t number, std::uint32_t entry);
+  UpNumber& number_at(std::uint32_t slot, std::uint32_t lane, std::uint32_t number) {
+    return up_numbers_[(static_cast<std::size_t>(slot) * kDataLanes + lane) * up_ring_ + (number & (up_ring_ - 1))];
+  }
+  void mark_dirty(std::uint32_t slot);
+  void raise_delivered(std::uint32_t slot);
+  void expire(std::uint32_t topic);
+  void relieve_memory();
+  bool short_of_memory(std::uint32_t eighths) const;
+
+  InFlight& in_flight(std::uint32_t d, std::uint32_t lane, std::uint32_t number) {
+    return in_flight_[(static_cast<std::size_t>(d) * kDataLanes + lane) * down_ring_ + (number & (down_ring_ - 1))];
+  }
+  std::uint32_t& stream_alias(std::uint32_t slot, std::uint32_t alias) {
+    return stream_aliases_[static_cast<std::size_t>(slot) * (limits_.streams + 1) + alias];
+  }
+  std::uint32_t& topic_alias(std::uint32_t slot, std::uint32_t alias) {
+    return topic_aliases_[static_cast<std::size_t>(slot) * (limits_.topics + 1) + alias];
+  }
+
+  Limits limits_;
+  std::uint64_t own_id_;
+  std::uint32_t own_incarnation_;
+  std::uint64_t detach_ns_, detach_bytes_;
+  Store store_;
+  Log log_;
+  Endpoint endpoint_;
+
+  struct Rule {
+    char* filter = nullptr;
+    std::uint32_t length = 0;
+    TopicRule rule;
+  };
+  Rule* rules_;
+  std::uint32_t rule_count_ = 0;
+
+  Downstream* downstreams_;
+  std::uint32_t downstream_high_ = 0, peer_count_ = 0;
+  Slot* slots_;
+  Lag* lags_;
+  std::uint64_t* cursors_;  // (downstream, stream): all below is delivered or not wanted; 0: not known yet
+  BitMatrix owing_;         // topic x downstream: attached
+  BitMatrix announced_;     // downstream x stream, in this session
+  InFlight* in_flight_;
+  std::uint32_t down_ring_;
+  UpNumber* up_numbers_;
+  std::uint32_t up_ring_;
+  std::uint32_t* topic_aliases_;
+  std::uint32_t* stream_aliases_;
+  Waiting* waiting_;
+  std::uint32_t free_waiting_ = kNil;
+
+  Filter* filters_;
+  char* filter_texts_;
+  std::uint32_t free_filter_ = kNil;
+  UnionFilter* union_;
+  char* union_texts_;
+  std::uint32_t union_high_ = 0;
+  InterestState mine_;
+
+  Event* events_;
+  std::uint32_t event_head_ = 0, event_count_ = 0;
+  std::uint64_t events_dropped_ = 0, bad_controls_ = 0;
+
+  std::uint32_t ready_head_ = kNil, ready_tail_ = kNil;  // downstreams with something to send
+  std::uint32_t dirty_head_ = kNil;                      // slots whose `delivered` may rise
+  Now now_;
+  std::uint64_t started_ns_ = 0, next_housekeep_ns_ = kNever;
+  std::uint64_t backlog_high_ = 0;
+  bool started_ = false, withheld_ = true, answers_due_ = false, jobs_due_ = false;
+  std::uint8_t scratch_[wire::kControlBytesMax];
+};
+
+template <typename Body>
+bool Core::tell(std::uint32_t d, std::uint32_t control, const Body& body) {
+  const std::uint32_t slot = downstreams_[d].slot;
+  if (slot == kNil) return false;
+  const std::size_t bytes = wire::encode(body, scratch_);
+  return bytes != 0 && endpoint_.send_control(now_, slots_[slot].session, control, {scratch_, bytes});
+}
+
+}  // namespace portolan::broker::core

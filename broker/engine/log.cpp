@@ -1,0 +1,211 @@
+#include "broker/engine/log.hpp"
+
+#include <algorithm>
+#include <cstring>
+
+#include "broker/wire/control.hpp"
+
+namespace portolan::broker::core {
+
+Log::Log(const Limits& limits, Arena& arena, Store& store)
+    : store_(store),
+      name_bytes_(limits.topic_name_bytes),
+      topic_bound_(limits.topics),
+      topic_mask_(std::bit_ceil(limits.topics * 2 + 2) - 1),
+      stream_bound_(limits.streams),
+      // A message and a gap each take an entry; gaps have some of their own, since they are told when messages run out.
+      entry_count_(limits.messages + limits.messages / 8 + 64),
+      gap_reserve_(limits.messages / 8 + 64) {
+  topics_ = arena.take<Topic>(limits.topics);
+  names_ = arena.take<char>(static_cast<std::size_t>(limits.topics) * name_bytes_);
+  topic_cells_ = arena.take<std::uint32_t>(static_cast<std::size_t>(topic_mask_) + 1);
+  streams_ = arena.take<Stream>(limits.streams);
+  entries_ = arena.take<Entry>(entry_count_);
+  table_.construct(arena, entry_count_);
+  if (arena.short_of_memory()) return;
+  for (std::uint32_t i = entry_count_; i-- > 0;) {
+    entries_[i].next = free_entry_;
+    free_entry_ = i;
+  }
+}
+
+std::string_view Log::name_of(std::uint32_t topic) const {
+  return {names_ + static_cast<std::size_t>(topic) * name_bytes_, topics_[topic].name_length};
+}
+
+std::uint32_t Log::find_topic(std::string_view name) const {
+  const std::uint64_t hash = wire::topic_hash(name);
+  for (auto i = static_cast<std::uint32_t>(hash) & topic_mask_; topic_cells_[i] != 0; i = (i + 1) & topic_mask_) {
+    const std::uint32_t t = topic_cells_[i] - 1;
+    if (topics_[t].hash == hash && name_of(t) == name) return t;
+  }
+  return kNil;
+}
+
+std::uint32_t Log::add_topic(std::string_view name) {
+  if (topic_count_ == topic_bound_ || name.size() > name_bytes_) return kNil;
+  const std::uint32_t t = topic_count_++;
+  topics_[t].hash = wire::topic_hash(name);
+  topics_[t].name_length = static_cast<std::uint32_t>(name.size());
+  std::memcpy(names_ + static_cast<std::size_t>(t) * name_bytes_, name.data(), name.size());
+  auto i = static_cast<std::uint32_t>(topics_[t].hash) & topic_mask_;
+  while (topic_cells_[i] != 0) i = (i + 1) & topic_mask_;
+  topic_cells_[i] = t + 1;
+  return t;
+}
+
+std::uint32_t Log::find_stream(std::uint32_t topic, std::uint64_t publisher, std::uint32_t incarnation) const {
+  for (std::uint32_t s = topics_[topic].first_stream; s != kNil; s = streams_[s].next_in_topic) {
+    if (streams_[s].publisher == publisher && streams_[s].incarnation == incarnation) return s;
+  }
+  return kNil;
+}
+
+std::uint32_t Log::previous_stream(std::uint32_t topic, std::uint64_t publisher, std::uint32_t incarnation) const {
+  std::uint32_t best = kNil;
+  for (std::uint32_t s = topics_[topic].first_stream; s != kNil; s = streams_[s].next_in_topic) {
+    if (streams_[s].publisher != publisher || streams_[s].incarnation >= incarnation) continue;
+    if (streams_[s].home == Home::unknown) continue;
+    if (best == kNil || streams_[s].incarnation > streams_[best].incarnation) best = s;
+  }
+  return best;
+}
+
+std::uint32_t Log::add_stream(std::uint32_t topic, std::uint64_t publisher, std::uint32_t incarnation) {
+  if (stream_count_ == stream_bound_) return kNil;
+  const std::uint32_t s = stream_count_++;
+  streams_[s].publisher = publisher;
+  streams_[s].incarnation = incarnation;
+  streams_[s].topic = topic;
+  Topic& t = topics_[topic];
+  (t.last_stream == kNil ? t.first_stream : streams_[t.last_stream].next_in_topic) = s;
+  t.last_stream = s;
+  return s;
+}
+
+void Log::begin_stream(std::uint32_t stream, std::uint64_t start) {
+  Stream& s = streams_[stream];
+  s.start = start;
+  s.contiguous = std::max(s.contiguous, start - 1);
+  s.highest = std::max(s.highest, start - 1);
+  advance(s, stream);
+}
+
+void Log::advance(Stream& s, std::uint32_t index) {
+  for (bool moved = true; moved;) {
+    moved = false;
+    while (table_.find(index, s.contiguous + 1) != kNil) ++s.contiguous;
+    for (std::uint32_t i = 0; i < s.later_gap_count; ++i) {
+      const Stream::Range range = s.later_gaps[i];
+      if (range.first > s.contiguous + 1) continue;
+      s.contiguous = std::max(s.contiguous, range.last);
+      s.later_gaps[i] = s.later_gaps[--s.later_gap_count];
+      moved = true;
+      break;
+    }
+  }
+}
+
+void Log::note_later_gap(Stream& s, std::uint64_t first, std::uint64_t last) {
+  for (std::uint32_t i = 0; i < s.later_gap_count; ++i) {
+    Stream::Range& range = s.later_gaps[i];
+    if (first > range.last + 1 || last + 1 < range.first) continue;
+    range = {std::min(range.first, first), std::max(range.last, last)};
+    return;
+  }
+  constexpr std::uint32_t kRanges = sizeof s.later_gaps / sizeof s.later_gaps[0];
+  // More scattered than this: not remembered, so `contiguous` stops there and only a RESUME's reader waits longer.
+  if (s.later_gap_count < kRanges) s.later_gaps[s.later_gap_count++] = {first, last};
+}
+
+std::uint32_t Log::take_entry(std::uint32_t stream, std::uint64_t now_ns, bool from_peer) {
+  if (free_entry_ == kNil) return kNil;
+  const std::uint32_t e = free_entry_;
+  Entry& entry = entries_[e];
+  free_entry_ = entry.next;
+  entries_high_ = std::max(entries_high_, ++entries_used_);
+  const std::uint32_t serial = entry.serial + 1 == 0 ? 1 : entry.serial + 1;
+  const std::uint32_t topic = streams_[stream].topic;
+  Topic& t = topics_[topic];
+  entry = Entry{};
+  entry.serial = serial;
+  entry.stream = stream;
+  entry.topic = topic;
+  entry.time_ns = now_ns;
+  entry.from_peer = from_peer;
+  entry.position = t.next_position++;
+  (t.tail == kNil ? t.head : entries_[t.tail].next) = e;
+  t.tail = e;
+  if (t.oldest_pending == kNil) t.oldest_pending = e;
+  return e;
+}
+
+std::uint32_t Log::append(std::uint32_t stream, std::uint64_t sequence, MessageId message, std::uint64_t now_ns,
+                          bool from_peer) {
+  if (!room_for_message()) return kNil;
+  const std::uint32_t e = take_entry(stream, now_ns, from_peer);
+  if (e == kNil) return kNil;
+  Entry& entry = entries_[e];
+  Stream& s = streams_[stream];
+  entry.sequence = entry.last = sequence;
+  entry.message = message;
+  entry.length = store_.at(message).length;
+  topics_[s.topic].bytes += entry.length;
+  retained_bytes_ += entry.length;
+  table_.insert(stream, sequence, e);
+  s.low = s.held == 0 ? sequence : std::min(s.low, sequence);
+  ++s.held;
+  s.highest = std::max(s.highest, sequence);
+  if (sequence == s.contiguous + 1) {
+    ++s.contiguous;
+    advance(s, stream);
+  }
+  return e;
+}
+
+std::uint32_t Log::append_gap(std::uint32_t stream, std::uint64_t first, std::uint64_t last, std::uint32_t reason,
+                              std::uint64_t now_ns, bool from_peer) {
+  const std::uint32_t e = take_entry(stream, now_ns, from_peer);
+  if (e == kNil) return kNil;
+  Entry& entry = entries_[e];
+  Stream& s = streams_[stream];
+  entry.sequence = first;
+  entry.last = last;
+  entry.reason = reason;
+  if (last != wire::kUnknownLast) {
+    s.highest = std::max(s.highest, last);
+    if (last > s.contiguous) {
+      note_later_gap(s, first, last);
+      advance(s, stream);
+    }
+  }
+  return e;
+}
+
+void Log::remove_head(std::uint32_t topic) {
+  Topic& t = topics_[topic];
+  const std::uint32_t e = t.head;
+  Entry& entry = entries_[e];
+  t.head = entry.next;
+  if (t.head == kNil) t.tail = kNil;
+  if (t.oldest_pending == e) t.oldest_pending = t.head;
+  if (!entry.is_gap()) {
+    Stream& s = streams_[entry.stream];
+    table_.erase(entry.stream, entry.sequence);
+    t.bytes -= entry.length;
+    retained_bytes_ -= entry.length;
+    if (--s.held > 0 && entry.sequence == s.low) {
+      do ++s.low;
+      while (table_.find(entry.stream, s.low) == kNil);
+    }
+    store_.release(entry.message);
+  }
+  entry.message = kNil;
+  entry.pending = 0;
+  ++entry.serial;  // references to the removed one read as complete
+  entry.next = free_entry_;
+  free_entry_ = e;
+  --entries_used_;
+}
+
+}  // namespace portolan::broker::core

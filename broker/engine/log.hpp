@@ -1,0 +1,135 @@
+// The broker's memory of what was published: topics, streams and, per topic, a log of entries in arrival order. The log
+// is at once the retention, the only place downstreams are served from, and (by (stream, sequence)) the record that
+// de-duplicates. An entry stays at least while `pending`: some downstream still owes `delivered` for it; so whoever
+// points at an entry that it owes never dangles. Knows no downstream and no session. Called by Core only.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+#include "broker/engine/sequence_table.hpp"
+#include "broker/session/endpoint.hpp"
+
+namespace portolan::broker::core {
+
+enum class Home : std::uint8_t {
+  unknown,  // only asked for (RESUME): nobody has announced it yet
+  local,    // its publisher's session ends here
+  remote    // it comes from the peer `home_peer`
+};
+
+struct Topic {
+  std::uint64_t hash = 0;
+  std::uint64_t retain_ns = 0;
+  std::uint64_t retain_bytes = 0;  // 0: not bounded by bytes
+  std::uint64_t next_position = 1;
+  std::uint64_t bytes = 0;         // of the entries in the log
+  std::uint32_t name_length = 0;
+  std::uint32_t head = kNil;       // oldest entry
+  std::uint32_t tail = kNil;
+  std::uint32_t oldest_pending = kNil;  // no older entry is pending; kNil: not looked up since the log was empty
+  std::uint32_t first_stream = kNil;
+  std::uint32_t last_stream = kNil;
+  Lane lane = Lane::realtime;
+};
+
+struct Stream {
+  std::uint64_t publisher = 0;
+  std::uint64_t start = 1;       // the first sequence that this broker was offered
+  std::uint64_t contiguous = 0;  // all of [start, contiguous] came or was told to be a gap
+  std::uint64_t highest = 0;
+  std::uint64_t low = 0;         // least sequence held; meaningless while `held` is 0
+  std::uint64_t previous_last = 0;
+  std::uint64_t refused_first = 0;  // a GAP that found no entry yet; 0: none
+  std::uint64_t refused_last = 0;
+  std::uint32_t incarnation = 0;
+  std::uint32_t previous_incarnation = 0;
+  std::uint32_t topic = kNil;
+  std::uint32_t next_in_topic = kNil;
+  std::uint32_t held = 0;           // messages of it in the log
+  std::uint32_t home_peer = kNil;   // downstream index of the peer, when remote
+  std::uint32_t upstream = kNil;    // session slot of whoever announced it last
+  // Gaps beyond `contiguous` (messages refused while an earlier one is still being repaired): stepped over later.
+  struct Range {
+    std::uint64_t first = 0, last = 0;
+  };
+  Range later_gaps[16];
+  std::uint32_t later_gap_count = 0;
+  Home home = Home::unknown;
+  bool covered = false;  // remote: its home serves me (my interest matches and it announced its cursor)
+};
+
+struct Entry {
+  std::uint64_t sequence = 0;  // a gap's first
+  std::uint64_t last = 0;      // a gap's last; a message's own sequence
+  std::uint64_t position = 0;  // per topic, from 1
+  std::uint64_t time_ns = 0;
+  std::uint32_t message = kNil;  // kNil: a gap
+  std::uint32_t length = 0;
+  std::uint32_t stream = kNil;
+  std::uint32_t topic = kNil;
+  std::uint32_t next = kNil;     // in the topic's log, or in the free list
+  std::uint32_t pending = 0;     // downstreams that owe `delivered`
+  std::uint32_t serial = 0;      // counts the uses of this place, so that an old reference is known as such
+  std::uint32_t reason = 0;      // of a gap
+  bool from_peer = false;        // never forwarded to another broker: the one-hop rule
+  bool is_gap() const { return message == kNil; }
+};
+
+class Log {
+ public:
+  Log(const Limits& limits, Arena& arena, Store& store);
+
+  // Names. kNil: the table is full, or not there.
+  std::uint32_t find_topic(std::string_view name) const;
+  std::uint32_t add_topic(std::string_view name);
+  std::string_view name_of(std::uint32_t topic) const;
+  std::uint32_t topics() const { return topic_count_; }
+  Topic& topic(std::uint32_t index) { return topics_[index]; }
+  const Topic& topic(std::uint32_t index) const { return topics_[index]; }
+
+  std::uint32_t find_stream(std::uint32_t topic, std::uint64_t publisher, std::uint32_t incarnation) const;
+  std::uint32_t add_stream(std::uint32_t topic, std::uint64_t publisher, std::uint32_t incarnation);
+  // The latest incarnation below `incarnation` of this publisher, or kNil.
+  std::uint32_t previous_stream(std::uint32_t topic, std::uint64_t publisher, std::uint32_t incarnation) const;
+  std::uint32_t streams() const { return stream_count_; }
+  Stream& stream(std::uint32_t index) { return streams_[index]; }
+  const Stream& stream(std::uint32_t index) const { return streams_[index]; }
+  // From `start` on this stream will come: what is below does not count as missing.
+  void begin_stream(std::uint32_t stream, std::uint64_t start);
+
+  // Entries. append takes over the caller's reference of `message`; kNil (and nothing taken) when entries run out.
+  std::uint32_t append(std::uint32_t stream, std::uint64_t sequence, MessageId message, std::uint64_t now_ns,
+                       bool from_peer);
+  std::uint32_t append_gap(std::uint32_t stream, std::uint64_t first, std::uint64_t last, std::uint32_t reason,
+                           std::uint64_t now_ns, bool from_peer);
+  std::uint32_t find(std::uint32_t stream, std::uint64_t sequence) const { return table_.find(stream, sequence); }
+  Entry& entry(std::uint32_t index) { return entries_[index]; }
+  const Entry& entry(std::uint32_t index) const { return entries_[index]; }
+  void remove_head(std::uint32_t topic);  // its pending is 0
+
+  bool room_for_message() const { return entries_used_ < entry_count_ - gap_reserve_; }
+  std::uint32_t entries_used() const { return entries_used_; }
+  std::uint32_t entries_high() const { return entries_high_; }
+  std::uint32_t entries_bound() const { return entry_count_; }
+  std::uint64_t retained_bytes() const { return retained_bytes_; }
+
+ private:
+  std::uint32_t take_entry(std::uint32_t stream, std::uint64_t now_ns, bool from_peer);
+  void advance(Stream& stream, std::uint32_t index);
+  static void note_later_gap(Stream& stream, std::uint64_t first, std::uint64_t last);
+
+  Store& store_;
+  Topic* topics_;
+  char* names_;
+  std::uint32_t* topic_cells_;  // by name hash, open addressing, topic + 1
+  Stream* streams_;
+  Entry* entries_;
+  SequenceTable table_;
+  std::uint32_t name_bytes_, topic_bound_, topic_mask_, stream_bound_, entry_count_, gap_reserve_;
+  std::uint32_t topic_count_ = 0, stream_count_ = 0;
+  std::uint32_t free_entry_ = kNil, entries_used_ = 0, entries_high_ = 0;
+  std::uint64_t retained_bytes_ = 0;
+};
+
+}  // namespace portolan::broker::core

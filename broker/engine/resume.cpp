@@ -1,0 +1,122 @@
+// RESUME: "of this stream I need `next` on". What the log still holds is served again; what it no longer holds is told
+// as a GAP by the home broker, exactly; a broker that is not the home asks the home.
+#include <algorithm>
+
+#include "broker/engine/core.hpp"
+
+namespace portolan::broker::core {
+
+void Core::on_resume(std::uint32_t slot, const wire::ResumeBody& body) {
+  const std::uint32_t d = slots_[slot].downstream;
+  Downstream& down = downstreams_[d];
+  if (body.topic == 0 || body.topic > limits_.topics) return bad_control();
+  const std::uint32_t topic = topic_alias(slot, body.topic);
+  if (topic >= kRefusedAlias) return bad_control();
+  std::uint32_t s = log_.find_stream(topic, body.publisher, body.incarnation);
+  // Asked by a broker that does not know the home: not mine, so not my answer. Asked by my client: I remember, for the
+  // home (or the publisher, after my own restart) will come.
+  if (s == kNil && !down.broker) s = log_.add_stream(topic, body.publisher, body.incarnation);
+  if (s == kNil) return;
+  if (down.broker && log_.stream(s).home != Home::local) return;
+  const std::uint64_t next = std::max<std::uint64_t>(body.next, 1);
+  if (down.detached) {
+    cursor(d, s) = next;
+    if (!down.receiving) {
+      down.reattach_due_ns = now_.mono_ns;
+      next_housekeep_ns_ = now_.mono_ns;  // with the other RESUMEs of the same batch
+    }
+    return;
+  }
+  if (lag(d, topic).attached) resume(d, s, next);
+}
+
+void Core::resume(std::uint32_t d, std::uint32_t s, std::uint64_t next) {
+  Stream& stream = log_.stream(s);
+  expire(stream.topic);  // what is too old is gone, however long ago anybody looked
+  std::uint64_t& c = cursor(d, s);
+  c = downstreams_[d].broker && c != 0 ? std::min(c, next) : next;
+  if (stream.home == Home::unknown) {
+    ask_home(s, next);
+    return;
+  }
+  resume_held(d, s, next);
+  if (stream.home == Home::local) {
+    tell_missing(d, s, next);
+  } else if (stream.covered) {
+    std::uint64_t missing = next;
+    while (missing <= stream.contiguous && log_.find(s, missing) != kNil) ++missing;
+    if (missing <= stream.contiguous) ask_home(s, missing);
+  }
+}
+
+void Core::resume_held(std::uint32_t d, std::uint32_t s, std::uint64_t next) {
+  const Stream& stream = log_.stream(s);
+  if (stream.held == 0) return;
+  std::uint32_t first = kNil;  // in log order, which is not quite the order of sequences
+  for (std::uint64_t q = std::max(next, stream.low); q <= stream.highest; ++q) {
+    const std::uint32_t e = log_.find(s, q);
+    if (e == kNil) continue;
+    if (first == kNil || log_.entry(e).position < log_.entry(first).position) first = e;
+  }
+  if (first != kNil) rewind(d, stream.topic, first);
+}
+
+void Core::tell_missing(std::uint32_t d, std::uint32_t s, std::uint64_t next) {
+  const Stream& stream = log_.stream(s);
+  const auto retention = static_cast<std::uint32_t>(downstreams_[d].was_detached ? GapReason::detached
+                                                                                 : GapReason::retention);
+  for (std::uint64_t q = next; q <= stream.contiguous;) {
+    if (log_.find(s, q) != kNil) {
+      ++q;
+      continue;
+    }
+    std::uint64_t last = stream.contiguous;
+    if (stream.held != 0 && q < stream.low) {
+      last = std::min(last, stream.low - 1);
+    } else if (stream.held != 0) {
+      last = q;
+      while (last < stream.contiguous && log_.find(s, last + 1) == kNil) ++last;
+    }
+    std::uint32_t reason = retention;
+    if (q < stream.start) {
+      last = std::min(last, stream.start - 1);
+      reason = static_cast<std::uint32_t>(GapReason::broker_lost);
+    }
+    // Where the control queue is full, the log carries the GAP; those who have passed it are not told.
+    if (!tell_gap(d, s, q, last, reason)) stand_gap(s, q, last, reason);
+    q = last + 1;
+  }
+}
+
+// The least sequence that this broker's clients need and that it does not hold: what it asks the home for. 0: nothing.
+std::uint64_t Core::wanted_next(std::uint32_t s) {
+  const Stream& stream = log_.stream(s);
+  const bool known = stream.home == Home::remote && stream.covered;
+  std::uint64_t next = known ? stream.contiguous + 1 : 0;
+  owing_.for_each(stream.topic, [&](std::uint32_t d) {
+    if (downstreams_[d].broker) return;
+    const std::uint64_t c = cursor(d, s);
+    if (c == 0 || (stream.home != Home::unknown && (c > stream.contiguous || log_.find(s, c) != kNil))) return;
+    if (next == 0 || c < next) next = c;
+  });
+  return next;
+}
+
+void Core::ask_home(std::uint32_t s, std::uint64_t next) {
+  const Stream& stream = log_.stream(s);
+  for (std::uint32_t p = 0; p < peer_count_; ++p) {
+    if (stream.home == Home::remote && stream.home_peer != p) continue;
+    const Downstream& peer = downstreams_[p];
+    // A snapshot under way names it in its turn; a session to come begins with one.
+    if (peer.slot == kNil || peer.snapshot == SnapshotStep::begin || peer.snapshot == SnapshotStep::filters) continue;
+    if (!send_resume(p, s, next)) begin_snapshot(p);
+  }
+}
+
+bool Core::send_resume(std::uint32_t peer, std::uint32_t s, std::uint64_t next) {
+  const Stream& stream = log_.stream(s);
+  if (room(peer) < 3 || !tell_topic(peer, stream.topic)) return false;
+  return tell(peer, PTL_C_RESUME, wire::ResumeBody{stream.publisher, next, stream.topic + 1, stream.incarnation});
+}
+
+}  // namespace portolan::broker::core

@@ -1,0 +1,248 @@
+// What comes in on data lanes: aliases resolved, duplicates known, messages admitted or refused whole, and `delivered`
+// raised upstream once every downstream has an entry. An upstream number only remembers the entry it became, so the
+// same message arriving twice (offered again after a reconnect) waits for the one that is held.
+#include <algorithm>
+
+#include "broker/engine/core.hpp"
+
+namespace portolan::broker::core {
+namespace {
+
+constexpr std::uint64_t kRetryAfterNs = 100'000'000;
+constexpr std::uint32_t kLongMessageBytes = 4'096;  // surely lies in slots
+constexpr std::uint32_t kRelieveSteps = 64;
+
+}  // namespace
+
+void Core::on_data(std::uint32_t slot, Incoming& in) {
+  if (in.message == kNil) return;
+  std::uint32_t s = kRefusedAlias;
+  if (in.publisher != 0 && in.publisher <= limits_.streams) s = stream_alias(slot, in.publisher);
+  if (s == kRefusedAlias) {
+    refuse(slot, in, kNil, RefuseReason::bad_topic);
+  } else if (s != kNil) {
+    admit(slot, in, s);
+  } else if (!wait_for_stream(slot, in)) {
+    // Nothing that the other side counts on is dropped quietly: with the session it offers all of it again.
+    store_.release(in.message);
+    ++counters.refused[static_cast<std::uint32_t>(RefuseReason::memory_full)];
+    endpoint_.close(now_, in.session, DownReason::local);
+  }
+}
+
+// Data may overtake the control lane. In arrival order, so that the log is too.
+bool Core::wait_for_stream(std::uint32_t slot, const Incoming& in) {
+  if (free_waiting_ == kNil) return false;
+  const std::uint32_t w = free_waiting_;
+  free_waiting_ = waiting_[w].next;
+  waiting_[w] = {in, kNil};
+  std::uint32_t* link = &slots_[slot].waiting_head;
+  while (*link != kNil) link = &waiting_[*link].next;
+  *link = w;
+  return true;
+}
+
+void Core::resolve_waiting(std::uint32_t slot, std::uint32_t alias) {
+  std::uint32_t* link = &slots_[slot].waiting_head;
+  while (*link != kNil) {
+    const std::uint32_t w = *link;
+    if (waiting_[w].incoming.publisher != alias) {
+      link = &waiting_[w].next;
+      continue;
+    }
+    *link = waiting_[w].next;
+    Incoming in = waiting_[w].incoming;
+    waiting_[w].next = free_waiting_;
+    free_waiting_ = w;
+    on_data(slot, in);
+  }
+}
+
+bool Core::known_duplicate(std::uint32_t slot, const Incoming& in, std::uint32_t s) {
+  const Stream& stream = log_.stream(s);
+  if (in.sequence > stream.contiguous) return false;
+  // From the publisher: it came before, and everyone had it, or it would still be held.
+  if (!downstreams_[slots_[slot].downstream].broker) return true;
+  // From the home, which sends it again because a client of mine asked, or because a session was lost.
+  bool wanted = withheld_;
+  owing_.for_each(stream.topic, [&](std::uint32_t d) {
+    if (!downstreams_[d].broker && cursor(d, s) != 0 && cursor(d, s) <= in.sequence) wanted = true;
+  });
+  return !wanted;
+}
+
+void Core::admit(std::uint32_t slot, const Incoming& in, std::uint32_t s) {
+  const bool from_peer = downstreams_[slots_[slot].downstream].broker;
+  ++(from_peer ? counters.forwarded_in : counters.published_in);
+  const std::uint32_t held = log_.find(s, in.sequence);
+  if (held != kNil || known_duplicate(slot, in, s)) {
+    ++counters.duplicates_dropped;
+    store_.release(in.message);
+    put_number(slot, in.lane, in.number, held);
+    return;
+  }
+  if (short_of_memory(7)) relieve_memory();
+  const Stream& stream = log_.stream(s);
+  if (short_of_memory(8) || !log_.room_for_message()) {
+    refuse(slot, in, s, RefuseReason::memory_full);
+    return;
+  }
+  Message& message = store_.at(in.message);
+  message.key = message_key(log_.topic(stream.topic).hash, stream.publisher, stream.incarnation, in.sequence);
+  message.sequence = in.sequence;
+  message.stream = s;
+  message.time_ns = now_.mono_ns;
+  const std::uint32_t e = log_.append(s, in.sequence, in.message, now_.mono_ns, from_peer);
+  appended(e);
+  put_number(slot, in.lane, in.number, e);
+  if (stream.refused_first != 0) stand_gap(s, 0, 0, static_cast<std::uint32_t>(GapReason::refused));
+  Topic& topic = log_.topic(stream.topic);
+  if (topic.head != kNil && log_.entry(topic.head).pending == 0) expire(stream.topic);
+}
+
+// The whole message or nothing. Its publisher hears BUSY; whoever waits for that sequence is told a GAP in its place.
+// A broker that hears BUSY takes me for a downstream that fell behind: DETACHED, and I RESUME when there is room.
+void Core::refuse(std::uint32_t slot, const Incoming& in, std::uint32_t s, RefuseReason reason) {
+  ++counters.refused[static_cast<std::uint32_t>(reason)];
+  const std::uint32_t d = slots_[slot].downstream;
+  wire::BusyBody body;
+  body.retry_after_ns = kRetryAfterNs;
+  body.lane = static_cast<std::uint32_t>(in.lane);
+  body.number = in.number;
+  body.reason = static_cast<std::uint32_t>(reason);
+  store_.release(in.message);
+  if (room(d) == 0 || !tell(d, PTL_C_BUSY, body)) {
+    endpoint_.close(now_, in.session, DownReason::local);
+    return;
+  }
+  if (s != kNil && !downstreams_[d].broker) {
+    stand_gap(s, in.sequence, in.sequence, static_cast<std::uint32_t>(GapReason::refused));
+  }
+  put_number(slot, in.lane, in.number, kNil);
+}
+
+// Puts a GAP into the log; one that finds no entry free waits with its stream for the next chance. first 0: only that.
+void Core::stand_gap(std::uint32_t s, std::uint64_t first, std::uint64_t last, std::uint32_t reason) {
+  Stream& stream = log_.stream(s);
+  if (stream.refused_first != 0) {
+    const std::uint32_t e = log_.append_gap(s, stream.refused_first, stream.refused_last,
+                                            static_cast<std::uint32_t>(GapReason::refused), now_.mono_ns,
+                                            stream.home == Home::remote);
+    if (e != kNil) {
+      stream.refused_first = stream.refused_last = 0;
+      appended(e);
+    }
+  }
+  if (first == 0) return;
+  const std::uint32_t e = log_.append_gap(s, first, last, reason, now_.mono_ns, stream.home == Home::remote);
+  if (e != kNil) {
+    appended(e);
+    return;
+  }
+  stream.refused_first = stream.refused_first == 0 ? first : std::min(stream.refused_first, first);
+  stream.refused_last = std::max(stream.refused_last, last);
+}
+
+void Core::put_number(std::uint32_t slot, Lane lane, std::uint32_t number, std::uint32_t e) {
+  UpLane& up = slots_[slot].lanes[data_lane(lane)];
+  const std::uint32_t ahead = number - up.delivered;
+  if (ahead == 0 || ahead > 0x7FFFFFFFu) return;
+  if (ahead >= up_ring_) {  // more than it may have on its way: whatever this is, a new session sorts it out
+    endpoint_.close(now_, slots_[slot].session, DownReason::local);
+    return;
+  }
+  UpNumber& place = number_at(slot, data_lane(lane), number);
+  place.entry = e;
+  place.serial = e == kNil ? kDoneSerial : log_.entry(e).serial;
+  if (number - up.delivered > up.highest - up.delivered) up.highest = number;
+  mark_dirty(slot);
+}
+
+void Core::mark_dirty(std::uint32_t slot) {
+  if (slots_[slot].dirty) return;
+  slots_[slot].dirty = true;
+  slots_[slot].next_dirty = dirty_head_;
+  dirty_head_ = slot;
+}
+
+void Core::raise_delivered(std::uint32_t slot) {
+  Slot& session = slots_[slot];
+  if (!session.used) return;
+  const std::uint32_t crowded = limits_.window_messages / 4 * 3;
+  for (std::uint32_t i = 0; i < kDataLanes; ++i) {
+    UpLane& lane = session.lanes[i];
+    // Nobody's window may run full because one of many is slow or away: what waits too far behind ends its waiting.
+    if (lane.highest - lane.delivered > crowded && withheld_) {
+      withheld_ = false;
+      for (std::uint32_t other = 0; other < limits_.sessions; ++other) {
+        if (slots_[other].used) mark_dirty(other);
+      }
+    }
+    const std::uint32_t before = lane.delivered;
+    while (lane.delivered != lane.highest && !withheld_) {
+      UpNumber& u = number_at(slot, i, lane.delivered + 1);
+      if (u.serial == 0) break;
+      if (u.serial != kDoneSerial && log_.entry(u.entry).serial == u.serial && log_.entry(u.entry).pending != 0) {
+        if (lane.highest - lane.delivered <= crowded) break;
+        detach_laggards(u.entry, static_cast<std::uint32_t>(GapReason::detached), true);
+        if (log_.entry(u.entry).serial == u.serial && log_.entry(u.entry).pending != 0) break;
+      }
+      u = UpNumber{};
+      ++lane.delivered;
+    }
+    if (lane.delivered != before) endpoint_.set_delivered(session.session, static_cast<Lane>(i + 1), lane.delivered);
+  }
+}
+
+// ------------------------------------------------------------------ retention and memory
+
+void Core::expire(std::uint32_t topic) {
+  const Topic& t = log_.topic(topic);
+  while (t.head != kNil && !withheld_) {
+    const Entry& entry = log_.entry(t.head);
+    if (entry.pending != 0) return;
+    const bool young = now_.mono_ns - entry.time_ns < t.retain_ns;
+    const bool fits = t.retain_bytes == 0 || t.bytes <= t.retain_bytes;
+    if (!entry.is_gap() && young && fits) return;
+    if (!entry.is_gap()) ++counters.retention_expired;
+    log_.remove_head(topic);
+  }
+}
+
+bool Core::short_of_memory(std::uint32_t eighths) const {
+  const Store::Usage u = store_.usage();
+  const auto over = [&](std::uint64_t used, std::uint64_t bound) { return used * 8 >= bound * eighths; };
+  return over(u.messages, limits_.messages) || over(u.blocks, limits_.small_blocks) ||
+         over(u.large_slots, limits_.large_slots) || over(u.small_slots, limits_.small_slots);
+}
+
+// First what is only retained goes, the oldest first; then the downstream that holds the oldest back.
+void Core::relieve_memory() {
+  for (std::uint32_t step = 0; step < kRelieveSteps && short_of_memory(7); ++step) {
+    const Store::Usage u = store_.usage();
+    const bool slots_only = std::uint64_t{u.messages} * 8 < std::uint64_t{limits_.messages} * 7 &&
+                            std::uint64_t{u.blocks} * 8 < std::uint64_t{limits_.small_blocks} * 7;
+    std::uint32_t oldest = kNil;
+    for (std::uint32_t t = 0; t < log_.topics(); ++t) {
+      const std::uint32_t head = log_.topic(t).head;
+      if (head == kNil || (slots_only && log_.entry(head).length < kLongMessageBytes)) continue;
+      if (oldest == kNil || log_.entry(head).time_ns < log_.entry(log_.topic(oldest).head).time_ns) oldest = t;
+    }
+    if (oldest == kNil) return;
+    const std::uint32_t head = log_.topic(oldest).head;
+    if (withheld_) {
+      withheld_ = false;
+      for (std::uint32_t i = 0; i < limits_.sessions; ++i) {
+        if (slots_[i].used) mark_dirty(i);
+      }
+    }
+    if (log_.entry(head).pending != 0) {
+      detach_laggards(head, static_cast<std::uint32_t>(GapReason::detached), true);
+      continue;
+    }
+    ++counters.retention_expired;
+    log_.remove_head(oldest);
+  }
+}
+
+}  // namespace portolan::broker::core
