@@ -2,6 +2,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cxxopts.hpp>
+#include <filesystem>
 #include <iostream>
 #include <string>
 #include <vector>
@@ -51,8 +52,9 @@ int plan(const std::string& file, const std::string& to, const compile::Options&
     std::cerr << (to.empty() ? "standard output" : to)
               << ": the plan cannot be written; name a file in a folder that exists and "
               << "has room\n";
-    // Half a plan must not be taken for one.
-    if (opened && !to.empty()) std::remove(to.c_str());
+    // Half a plan must not be taken for one; a device is not ours to remove.
+    std::error_code ignored;
+    if (opened && std::filesystem::is_regular_file(to, ignored)) std::filesystem::remove(to, ignored);
     return static_cast<int>(Exit::cannot);
   }
   std::cerr << compile::show_cost(*compiled.plan,
