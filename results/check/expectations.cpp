@@ -1,0 +1,178 @@
+#include "results/check/expectations.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace portolan::check {
+
+namespace {
+
+using plan::ExpectKind;
+
+std::string shown(std::int64_t value, const std::string& unit) {
+  if (unit == "ns") return fmt::format("{:.3f} ms", static_cast<double>(value) / 1e6);
+  if (unit == "permille") return fmt::format("{:.3f} times", static_cast<double>(value) / 1e3);
+  return std::to_string(value);
+}
+
+class ExpectationJudge {
+ public:
+  ExpectationJudge(const RunFiles& run, const std::vector<Subscriber>& subscribers, const DeliveryJudge& delivery,
+                   const Statistics& statistics, Judgement& judgement)
+      : run_(run), subscribers_(subscribers), delivery_(delivery), statistics_(statistics), judgement_(judgement) {}
+
+  std::vector<Measured> judge() {
+    std::vector<bool> gaps_named(run_.plan.topics.size(), false);
+    for (const plan::Expectation& e : run_.plan.expectations) {
+      if (e.kind == ExpectKind::gaps) {
+        for (Index t = 0; t < gaps_named.size(); ++t) gaps_named[t] = gaps_named[t] || covers(e, t);
+      }
+      out_.push_back(measure(e));
+      report(out_.back());
+    }
+    default_gaps(gaps_named);
+    return std::move(out_);
+  }
+
+ private:
+  bool covers(const plan::Expectation& e, Index topic) const {
+    const plan::Topic& t = run_.plan.topics[topic];
+    return (e.tenant == plan::kNone || e.tenant == t.tenant) &&
+           plan::filter_matches(e.filter.empty() ? "#" : e.filter, t.name);
+  }
+
+  Counts counts(const plan::Expectation& e) const {
+    Counts sum;
+    for (Index t = 0; t < run_.plan.topics.size(); ++t) {
+      if (covers(e, t)) sum.add(delivery_.by_topic()[t]);
+    }
+    return sum;
+  }
+
+  std::optional<std::int64_t> latency(const plan::Expectation& e, bool above) const {
+    std::vector<bool> covered(run_.plan.topics.size());
+    for (Index t = 0; t < covered.size(); ++t) covered[t] = covers(e, t);
+    std::vector<Ns> values;
+    for (const Subscriber& s : subscribers_) {
+      for (std::size_t i = 0; i < s.received.size(); ++i) {
+        if (!covered[s.received[i].topic]) continue;
+        const Ns floor = above ? floor_between(run_.plan, s.received[i].process, s.process) : 0;
+        for (const Sample& sample : s.samples[i]) values.push_back(sample.latency - floor);
+      }
+    }
+    if (values.empty()) return std::nullopt;
+    std::sort(values.begin(), values.end());
+    return percentile(values, e.percentile_permyriad);
+  }
+
+  // Nothing when there was no fault to recover from; the largest number when some stream never came back.
+  std::optional<std::int64_t> recovery() const {
+    std::optional<std::int64_t> worst;
+    for (const FaultReport& f : statistics_.faults) {
+      if (f.on) worst = std::max<std::int64_t>(worst.value_or(0), f.recovery.value_or(kNever));
+    }
+    return worst;
+  }
+
+  Measured measure(const plan::Expectation& e) {
+    Measured m;
+    m.expectation = &e;
+    m.name = e.name;
+    m.where = e.where;
+    m.limit = e.limit;
+    m.unit = "count";
+    bool at_least = false;
+    const auto number = [](std::uint64_t v) { return static_cast<std::int64_t>(v); };
+    switch (e.kind) {
+      case ExpectKind::lost:
+        m.measured = number(counts(e).lost);
+        break;
+      case ExpectKind::gaps:
+        m.measured = number(counts(e).gaps);
+        break;
+      case ExpectKind::duplicates:
+        m.measured = number(counts(e).duplicates);
+        break;
+      case ExpectKind::disorder:
+        m.measured = number(counts(e).disorder);
+        break;
+      case ExpectKind::refused:
+        m.measured = number(counts(e).refused);
+        break;
+      case ExpectKind::deliveries:
+        m.measured = number(counts(e).deliveries), at_least = true;
+        break;
+      case ExpectKind::latency_above_floor:
+        m.unit = "ns", m.measured = latency(e, true);
+        break;
+      case ExpectKind::latency:
+        m.unit = "ns", m.measured = latency(e, false);
+        break;
+      case ExpectKind::recovery:
+        m.unit = "ns", m.measured = recovery();
+        break;
+      case ExpectKind::repair_ratio: {
+        m.unit = "permille";
+        const RepairReport& r = statistics_.repair;
+        if (r.lost_bytes > 0)
+          m.measured = number(r.repair_bytes * 1000 / r.lost_bytes);
+        else if (r.repair_bytes == 0)
+          m.measured = 0;
+        break;
+      }
+    }
+    if (!m.measured) {
+      m.verdict = Verdict::inconclusive;
+    } else if (at_least ? *m.measured < m.limit : *m.measured > m.limit) {
+      m.verdict = Verdict::failed;
+      m.by = at_least ? m.limit - *m.measured : *m.measured - m.limit;
+    }
+    return m;
+  }
+
+  void report(const Measured& m) {
+    if (m.verdict == Verdict::held) return;
+    Finding& finding = judgement_.add(Rule::expectation, m.verdict, Invariant::no, m.name, m.where);
+    if (!m.measured) return judgement_.note(finding, "nothing to measure it by in this run");
+    finding.measured = m.measured;
+    finding.limit = m.limit;
+    finding.by = m.by;
+    const bool never = m.unit == "ns" && *m.measured == kNever;
+    judgement_.note(finding, never ? fmt::format("some stream never came back, the limit is {}", shown(m.limit, m.unit))
+                                   : fmt::format("measured {}, limit {}: off by {}", shown(*m.measured, m.unit),
+                                                 shown(m.limit, m.unit), shown(m.by, m.unit)));
+  }
+
+  // `gaps` is an expectation that every topic has: 0 unless the scenario says otherwise.
+  void default_gaps(const std::vector<bool>& named) {
+    Measured m;
+    m.name = "gaps at most 0 (by default)";
+    m.unit = "count";
+    std::uint64_t gaps = 0;
+    for (Index t = 0; t < named.size(); ++t) gaps += named[t] ? 0 : delivery_.by_topic()[t].gaps;
+    m.measured = static_cast<std::int64_t>(gaps);
+    m.by = static_cast<std::int64_t>(gaps);
+    m.verdict = gaps > 0 ? Verdict::failed : Verdict::held;
+    if (std::all_of(named.begin(), named.end(), [](bool n) { return n; })) return;
+    out_.push_back(m);
+    report(m);
+  }
+
+  const RunFiles& run_;
+  const std::vector<Subscriber>& subscribers_;
+  const DeliveryJudge& delivery_;
+  const Statistics& statistics_;
+  Judgement& judgement_;
+  std::vector<Measured> out_;
+};
+
+}  // namespace
+
+std::vector<Measured> judge_expectations(const RunFiles& run, const std::vector<Subscriber>& subscribers,
+                                         const DeliveryJudge& delivery, const Statistics& statistics,
+                                         Judgement& judgement) {
+  return ExpectationJudge(run, subscribers, delivery, statistics, judgement).judge();
+}
+
+}  // namespace portolan::check

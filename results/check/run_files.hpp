@@ -1,0 +1,52 @@
+// Opens a run directory: the plan and every record file, and says what is missing, damaged or not as the manifest and
+// the plan ask. What is wrong becomes findings of rule `records` (inconclusive); what can be read is read.
+#pragma once
+
+#include <array>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "results/check/judgement.hpp"
+#include "results/record/reader.hpp"
+#include "scenarios/plan/plan.hpp"
+
+namespace portolan::check {
+
+using plan::Index;
+using plan::Ns;
+
+struct RecordFile {
+  std::string name;  // within records/
+  record::RecordReader reader;
+  bool whole = true;  // intact, and as the manifest says
+  Index process() const { return reader.header().process; }
+  std::uint32_t incarnation() const { return reader.header().incarnation; }
+  Ns offset() const { return reader.header().clock_offset_ns; }
+  Ns uncertainty() const { return static_cast<Ns>(reader.header().clock_uncertainty_ns); }
+  Ns time(const record::Row& row) const { return row.time_ns + offset(); }
+};
+
+struct RunFiles {
+  std::string folder;
+  plan::Plan plan;
+  std::string plan_sha256;        // hexadecimal
+  std::vector<RecordFile> files;  // sorted by process, incarnation, writer; the runner's last
+  const RecordFile* runner = nullptr;
+
+  // The file of a writer, or null.
+  const RecordFile* find(record::Writer writer, Index process, std::uint32_t incarnation) const;
+  bool whole(record::Writer writer, Index process, std::uint32_t incarnation) const;
+  std::string process_name(Index process) const;
+  std::uint64_t rows() const;
+  std::uint64_t bytes() const;
+};
+
+// An error only where there is nothing to judge at all (no such folder: 64; no readable plan: 2).
+Expected<RunFiles> open_run(const std::string& folder, Judgement& judgement);
+
+std::string sha256_hex(std::string_view bytes);
+Expected<std::string> read_file(const std::string& path);
+
+}  // namespace portolan::check

@@ -1,0 +1,83 @@
+// When what happened, from the plan and the runner's rows: lives of processes, faults as they took effect, and when two
+// processes could not have reached each other. All that excuses a missing message comes from here, never from a broker.
+#pragma once
+
+#include <cstdint>
+#include <limits>
+#include <map>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "results/check/run_files.hpp"
+
+namespace portolan::check {
+
+inline constexpr Ns kNever = std::numeric_limits<Ns>::max();
+
+struct Interval {
+  Ns from = 0;
+  Ns to = kNever;  // kNever: it never ended
+  Ns length(Ns end) const { return (to == kNever ? end : to) - from; }
+  bool overlaps(Ns a, Ns b) const { return from <= b && to >= a; }
+};
+using Intervals = std::vector<Interval>;  // sorted, disjoint
+Intervals merged(Intervals intervals);
+
+struct Life {
+  std::uint32_t incarnation = 0;
+  Ns from = 0;
+  Ns to = kNever;                           // kNever: no `stopped` row
+  std::uint32_t cause = 0;                  // record::StopCause
+  bool died() const { return cause != 0; }  // killed, exited or crashed before the end of the run
+};
+
+struct Effect {
+  std::optional<Ns> on, off;
+};
+
+class Timeline {
+ public:
+  Timeline(const RunFiles& run, Judgement& judgement);
+
+  Ns end() const { return end_; }
+  const std::vector<Effect>& effects() const { return effects_; }  // by fault
+  const std::vector<Life>& lives(Index process) const { return lives_[process]; }
+  const Life* life(Index process, std::uint32_t incarnation) const;
+  // The incarnation that lived at this time, or null.
+  const Life* life_at(Index process, Ns at) const;
+  // The first death of any incarnation of the process at or after `from`; kNever if none.
+  Ns death_after(Index process, Ns from) const;
+  // When the last fault healed before the end; 0 without faults. Faults that never heal do not count.
+  Ns last_heal() const { return last_heal_; }
+
+  // When a process was dead or paused within the run.
+  const Intervals& away(Index process) const { return away_[process]; }
+  // When two processes had no path, or their paths may have been changing (the plan's convergence after each change).
+  const Intervals& apart(Index a, Index b) const;
+  // Union of the above over a chain of processes, each needing the next.
+  const Intervals& chain(Index home, Index broker, Index client) const;
+  // The same, with degraded links counted: what may make a backlog.
+  const Intervals& impaired(Index home, Index broker, Index client) const;
+
+ private:
+  void read_rows(const RunFiles& run);
+  void check_starts(const RunFiles& run, Judgement& judgement) const;
+  void check_faults(const RunFiles& run, Judgement& judgement) const;
+  void find_away();
+  Intervals path_down(Index node_a, Index node_b) const;
+  bool connected(Index node_a, Index node_b, Ns at) const;
+  bool paths_change(const plan::Fault& fault) const;
+
+  const plan::Plan& plan_;
+  Ns end_ = 0;
+  Ns last_heal_ = 0;
+  std::uint64_t path_changes_ = 0;
+  std::vector<Effect> effects_;
+  std::vector<std::vector<Life>> lives_;
+  std::vector<Intervals> away_;
+  mutable std::map<std::pair<Index, Index>, Intervals> apart_;  // by nodes
+  mutable std::map<std::tuple<Index, Index, Index>, Intervals> chain_, impaired_;
+};
+
+}  // namespace portolan::check
