@@ -1,114 +1,250 @@
 """The map: harbours, links by their delay, and what the faults touched. Mercator's projection, as on a portolan's heirs."""
 
+import collections
 import math
 
 import numpy as np
 
 import coast
-from style import BAD, COAST, INK, LAND, QUIET, SEA, WARN, plt
+import labels
+from style import BAD, COAST, INK, LAND, PAPER, PIXELS_PER_INCH, QUIET, SEA, WIDTH, fault_colour, plt, save
+from words import proper
+
+STRIP = 0.3  # inches below the map, for its key
+NOTABLE_LOSS = 0.005  # in the long run; less is not printed beside a link
+MANY_LINKS = 40  # beyond, delays stand in the table alone
 
 
 def mercator(lat):
     return np.degrees(np.log(np.tan(np.pi / 4 + np.radians(np.asarray(lat, dtype=float)) / 2)))
 
 
-def _box(harbours):
-    lon = [h["lon_udeg"] / 1e6 for h in harbours]
-    lat = [h["lat_udeg"] / 1e6 for h in harbours]
-    wide = max(max(lon) - min(lon), 1.6 * (max(lat) - min(lat)), 4.0)
-    tall = max(max(lat) - min(lat), 0.42 * wide, 2.5)
-    x, y = (max(lon) + min(lon)) / 2, (max(lat) + min(lat)) / 2
-    return (x - 0.64 * wide, max(y - 0.66 * tall, -75), x + 0.64 * wide, min(y + 0.66 * tall, 80))
+def unmercator(y):
+    return math.degrees(2 * math.atan(math.exp(math.radians(y))) - math.pi / 2)
 
 
-def _label_offsets(points, span):
-    """Puts each label on the side with most room; good enough for a few dozen harbours."""
-    out = []
-    for i, (x, y) in enumerate(points):
-        best, best_score = (1, 0), -1.0
-        for dx, dy in ((1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (-1, 1), (1, -1), (-1, -1)):
-            at = (x + dx * 0.055 * span, y + dy * 0.03 * span)
-            room = min((math.hypot((at[0] - p[0]), 2 * (at[1] - p[1])) for j, p in enumerate(points) if j != i),
-                       default=span)
-            score = room + (0.01 * span if dy == 0 else 0)
-            if score > best_score:
-                best, best_score = (dx, dy), score
-        out.append(best)
-    return out
+def _frame(places):
+    """West, south, east, north of the picture: all harbours with room about them, no narrower than an upright postcard,
+    no flatter than a wide screen. South and north in Mercator's degrees."""
+    x, y = [p[0] for p in places], [p[1] for p in places]
+    wide, tall = max(1.4 * (max(x) - min(x)), 5.0), max(1.3 * (max(y) - min(y)), 3.0)
+    wide, tall = max(wide, 1.25 * tall), max(tall, wide / 1.75)
+    cx, cy = (max(x) + min(x)) / 2, (max(y) + min(y)) / 2
+    return cx - wide / 2, cy - tall / 2, cx + wide / 2, cy + tall / 2
+
+
+def tables(plan):
+    """What the map shows, as rows."""
+    nodes, harbours = plan["nodes"], plan["harbours"]
+    touched = _touched(plan)
+    harbour_rows = [{"harbour": h["name"], "latitude_deg": h["lat_udeg"] / 1e6, "longitude_deg": h["lon_udeg"] / 1e6,
+                     "hub": bool(h.get("hub")), "faults": _numbers(touched["harbours"].get(i, []))}
+                    for i, h in enumerate(harbours)]
+    link_rows = []
+    for i, link in enumerate(plan["links"]):
+        a, b = (nodes[link[end]]["harbour"] for end in ("a", "b"))
+        if a == b:
+            continue
+        link_rows.append({"link": link["name"], "a": harbours[a]["name"], "b": harbours[b]["name"], "model": link["model"],
+                          "distance_km": link["distance_m"] / 1000, "floor_ms": link["floor_ns"] / 1e6,
+                          "delay_ms": link["a_to_b"]["delay_ns"] / 1e6, "rate_mbps": link["a_to_b"]["rate_bps"] / 1e6,
+                          "loss_percent": round(100 * mean_loss(link["a_to_b"]["loss"]), 4),
+                          "faults": _numbers(touched["links"].get(i, []))})
+    return {"harbours": harbour_rows, "links": link_rows}
+
+
+def mean_loss(loss):
+    """Share of packets lost in the long run."""
+    good, bad = loss["good_dwell_ns"], loss["bad_dwell_ns"]
+    if loss["kind"] == "gilbert-elliott" and good + bad:
+        return (good * loss["good_probability"] + bad * loss["probability"]) / (good + bad) / 1e9
+    return loss["probability"] / 1e9 if loss["kind"] != "none" else 0.0
+
+
+def _numbers(faults, most=4):
+    return " ".join(str(f + 1) for f in faults[:most]) + (" ..." if len(faults) > most else "")
+
+
+def _touched(plan):
+    """Which faults touch which link and which harbour."""
+    links, harbours = collections.defaultdict(list), collections.defaultdict(list)
+    for number, fault in enumerate(plan["faults"]):
+        for link in fault.get("links", []):
+            links[link].append(number)
+        for process in fault.get("processes", []):
+            at = harbours[plan["nodes"][plan["processes"][process]["node"]]["harbour"]]
+            if number not in at:
+                at.append(number)
+    return {"links": links, "harbours": harbours}
+
+
+def alt(plan):
+    t = tables(plan)
+    text = (f"Map with {len(t['harbours'])} harbours ({', '.join(proper(h['harbour']) for h in t['harbours'][:20])}) "
+            f"and {len(t['links'])} links.")
+    hit = [row["link"].replace("--", " to ") for row in t["links"] if row["faults"]]
+    hit += [row["harbour"] for row in t["harbours"] if row["faults"]]
+    return text + (f" Touched by faults: {', '.join(hit[:12])}." if hit else " No fault touches them.")
+
+
+class _Map:
+    """One drawing; pixels and degrees side by side, for the labels are placed in pixels."""
+
+    def __init__(self, plan):
+        self.plan = plan
+        harbours = plan["harbours"]
+        self.where = [(h["lon_udeg"] / 1e6, float(mercator(h["lat_udeg"] / 1e6))) for h in harbours]
+        self.box = _frame(self.where)
+        west, south, east, north = self.box
+        tall = WIDTH * (north - south) / (east - west)
+        self.figure = plt.figure(figsize=(WIDTH, tall + STRIP), layout="none")
+        self.ax = self.figure.add_axes((0, STRIP / (tall + STRIP), 1, tall / (tall + STRIP)))
+        self.ax.set_xlim(west, east)
+        self.ax.set_ylim(south, north)
+        self.ax.set_facecolor(SEA)
+        self.ax.grid(False)
+        self.ax.set_xticks([])
+        self.ax.set_yticks([])
+        for side in self.ax.spines.values():
+            side.set_visible(True)
+            side.set_color(COAST)
+        self.renderer = self.figure.canvas.get_renderer()
+        self.points = [tuple(self.ax.transData.transform(p)) for p in self.where]
+        low, high = self.ax.transData.transform((west, south)), self.ax.transData.transform((east, north))
+        edge = 0.04 * PIXELS_PER_INCH
+        self.placer = labels.Placer((low[0] + edge, low[1] + edge, high[0] - edge, high[1] - edge))
+        self.touched = _touched(plan)
+        self.scale = PIXELS_PER_INCH / 72
+
+    def back(self, pixel):
+        return self.ax.transData.inverted().transform(pixel)
+
+    def coast(self):
+        west, south, east, north = self.box
+        degrees = (west, unmercator(south), east, unmercator(north))
+        land, lakes, source = coast.rings(degrees, "l" if east - west > 40 else "i")
+        for ring in land:
+            self.ax.fill(ring[:, 0], mercator(np.clip(ring[:, 1], -80, 84)), fc=LAND, ec=COAST, lw=0.6, zorder=1)
+        for ring in lakes:
+            if len(ring) > 25:
+                self.ax.fill(ring[:, 0], mercator(ring[:, 1]), fc=SEA, ec=COAST, lw=0.3, zorder=1.1)
+        credit = f"Coast: {source}, Wessel and Smith 1996, LGPL" if "GSHHG" in source else f"Coast: {source}"
+        text = self.ax.annotate(credit, (1, 0), xycoords="axes fraction", xytext=(-5, 5), textcoords="offset points",
+                                ha="right", va="bottom", fontsize=6, color=QUIET, zorder=9)
+        self.placer.block(text.get_window_extent(self.renderer).extents)
+        return source
+
+    def links(self):
+        """Draws links, returns what their labels need."""
+        nodes, seen, drawn = self.plan["nodes"], collections.Counter(), []
+        for i, link in enumerate(self.plan["links"]):
+            a, b = (nodes[link[end]]["harbour"] for end in ("a", "b"))
+            if a == b:
+                continue
+            pair = (min(a, b), max(a, b))
+            shift = 26 * ((seen[pair] + 1) // 2) * (1 if seen[pair] % 2 else -1)
+            seen[pair] += 1
+            others = [p for j, p in enumerate(self.points) if j not in pair and p not in (self.points[a], self.points[b])]
+            line = labels.bend(self.points[pair[0]], self.points[pair[1]], others, 17, shift)
+            faults = self.touched["links"].get(i, [])
+            kinds = {self.plan["faults"][f]["kind"] for f in faults}
+            cut = kinds & {"cut", "partition"}
+            colour = INK if not faults else fault_colour("cut" if cut else sorted(kinds)[0])
+            style = "-" if not faults else (0, (4, 2)) if cut else (0, (5, 1.5, 1, 1.5))
+            x, y = self.back(line).T
+            if faults:
+                self.ax.plot(x, y, color="white", lw=4.2, alpha=0.9, zorder=2)
+            self.ax.plot(x, y, color=colour, lw=2.3 if faults else 1.1, ls=style, alpha=1 if faults else 0.6, zorder=2.1)
+            self.placer.lines.append(line)
+            drawn.append((link, line, faults, colour))
+        return drawn
+
+    def size(self, text, **font):
+        probe = self.ax.text(0, 0, text, **font)
+        box = probe.get_window_extent(self.renderer)
+        probe.remove()
+        return box.width, box.height
+
+    def badge(self, at, faults, colour):
+        """The numbers by which table and timeline know the faults."""
+        self.ax.annotate(_numbers(faults), self.back(at), fontsize=7.5, fontweight="bold", color="white", ha="center",
+                         va="center", zorder=8, bbox={"boxstyle": "circle,pad=0.28" if len(faults) == 1 and faults[0] < 9 else
+                                                      "round,pad=0.3", "fc": colour, "ec": "white", "lw": 1})
+
+    def harbours(self):
+        reach = 7 * self.scale
+        for x, y in self.points:
+            self.placer.block((x - reach / 2, y - reach / 2, x + reach / 2, y + reach / 2))
+        places = {}
+        for i in range(len(self.points)):
+            hit = self.touched["harbours"].get(i, [])
+            if hit:
+                x, y = self.points[i]
+                box = self.placer.beside(x, y, 8 * self.scale * max(1, len(_numbers(hit)) * 0.8) + 6, 8 * self.scale + 6, 8 * self.scale)
+                places[i] = box
+        crowd = [sum(1 / (1 + math.dist(p, q)) for q in self.points) for p in self.points]
+        for i in sorted(range(len(self.points)), key=lambda k: (-crowd[k], k)):
+            harbour, (x, y) = self.plan["harbours"][i], self.points[i]
+            hit, hub = self.touched["harbours"].get(i, []), harbour.get("hub")
+            colour = fault_colour(self.plan["faults"][hit[0]]["kind"]) if hit else INK
+            self.ax.plot(*self.where[i], marker="s" if hub or hit else "o", ms=8 if hub or hit else 6.5, mfc=colour, mec="white",
+                         mew=1.2, zorder=5)
+            font = {"fontsize": 9.5 if len(self.points) <= 20 else 7.5, "fontweight": "bold"}
+            width, height = self.size(proper(harbour["name"]), **font)
+            at = self.placer.beside(x, y, width + 4, height + 2, 6 * self.scale)
+            if at is not None:
+                self.ax.text(*self.back(at), proper(harbour["name"]), ha="center", va="center", zorder=6,
+                             bbox={"boxstyle": "round,pad=0.06", "fc": PAPER, "ec": "none", "alpha": 0.65}, **font)
+            if places.get(i) is not None:
+                self.badge(places[i], hit, colour)
+
+    def delays(self, drawn):
+        for link, line, faults, colour in drawn:
+            if faults:
+                size = 9 * self.scale
+                at = self.placer.along(line, size * max(1, len(_numbers(faults)) * 0.7), size, 1e7)
+                if at is not None:
+                    self.badge(at, faults, colour)
+        if len(drawn) > MANY_LINKS:
+            return
+        for link, line, faults, colour in drawn:
+            loss = mean_loss(link["a_to_b"]["loss"])
+            text = f"{link['a_to_b']['delay_ns'] / 1e6:.2g} ms" + (f"\n{100 * loss:.2g} % lost" if loss >= NOTABLE_LOSS else "")
+            font = {"fontsize": 7.2, "linespacing": 1.0}
+            width, height = self.size(text, **font)
+            at = self.placer.along(line, width + 4, height + 3)
+            if at is not None:
+                self.ax.text(*self.back(at), text, color=colour, ha="center", va="center", zorder=4,
+                             bbox={"boxstyle": "round,pad=0.1", "fc": PAPER, "ec": "none", "alpha": 0.85}, **font)
+
+    def key(self):
+        line = lambda label, **how: plt.Line2D([], [], label=label, **how)
+        handles = [line("link with its one-way delay", color=INK, lw=1.1, alpha=0.6)]
+        kinds = {f["kind"] for f in self.plan["faults"]}
+        on_links = {f["kind"] for f in self.plan["faults"] if f.get("links")}
+        if on_links & {"cut", "partition"}:
+            handles.append(line("cut during the run", color=BAD, lw=2.3, ls=(0, (4, 2))))
+        if "degrade" in on_links:
+            handles.append(line("degraded", color=fault_colour("degrade"), lw=2.3, ls=(0, (5, 1.5, 1, 1.5))))
+        if self.touched["harbours"]:
+            first = next(f["kind"] for f in self.plan["faults"] if f.get("processes"))
+            what = " or ".join(sorted({"kill": "killed", "restart": "restarted", "pause": "paused"}.get(k, "disturbed")
+                                      for k in kinds if any(f["kind"] == k and f.get("processes") for f in self.plan["faults"])))
+            handles.append(line(f"process {what}", marker="s", color="none", mfc=fault_colour(first), mec="white", ms=8))
+        if any(h.get("hub") for h in self.plan["harbours"]):
+            handles.append(line("hub", marker="s", color="none", mfc=INK, mec="white", ms=8))
+        self.figure.legend(handles=handles, loc="lower left", bbox_to_anchor=(0.0, 0.0), ncol=len(handles), fontsize=8,
+                           handlelength=2.4, columnspacing=1.4, borderaxespad=0.1,
+                           bbox_transform=self.figure.transFigure).set_in_layout(False)
 
 
 def draw(plan, path):
     """Writes the map of a plan as PNG; returns the name of the coastline's source."""
-    harbours = plan["harbours"]
-    box = _box(harbours)
-    land, lakes, source = coast.rings(box, "l" if box[2] - box[0] > 8 else "i")
-    fig, ax = plt.subplots(figsize=(9.6, 6.8))
-    ax.set_facecolor(SEA)
-    for ring in land:
-        ax.fill(ring[:, 0], mercator(np.clip(ring[:, 1], -80, 84)), fc=LAND, ec=COAST, lw=0.6, zorder=1)
-    for ring in lakes:
-        if len(ring) > 25:
-            ax.fill(ring[:, 0], mercator(ring[:, 1]), fc=SEA, ec=COAST, lw=0.3, zorder=1)
-    nodes, touched = plan["nodes"], _touched(plan)
-    where = [(h["lon_udeg"] / 1e6, float(mercator(h["lat_udeg"] / 1e6))) for h in harbours]
-    for i, link in enumerate(plan["links"]):
-        a, b = (where[nodes[link[end]]["harbour"]] for end in ("a", "b"))
-        if a == b:
-            continue
-        kind = touched["links"].get(i)
-        colour = {None: INK, "cut": BAD, "partition": BAD}.get(kind, WARN)
-        delay = link["a_to_b"]["delay_ns"] / 1e6
-        ax.plot([a[0], b[0]], [a[1], b[1]], color=colour, lw=1.0 if kind is None else 2.2,
-                ls="-" if kind is None else (0, (4, 2)), alpha=0.55 if kind is None else 0.95, zorder=2)
-        if len(plan["links"]) - _veths(plan) <= 30:
-            ax.annotate(f"{delay:.1f} ms", ((a[0] + b[0]) / 2, (a[1] + b[1]) / 2), fontsize=6.5, color=colour,
-                        ha="center", va="center", zorder=3,
-                        bbox={"boxstyle": "round,pad=0.12", "fc": "white", "ec": "none", "alpha": 0.75})
-    span = box[2] - box[0]
-    offsets = _label_offsets(where, span)
-    for i, (harbour, (x, y)) in enumerate(zip(harbours, where)):
-        hit = i in touched["harbours"]
-        ax.plot(x, y, marker="s" if harbour.get("hub") else "o", ms=8 if harbour.get("hub") else 6.5, zorder=5,
-                mfc=BAD if hit else INK, mec="white", mew=1.2)
-        dx, dy = offsets[i]
-        ax.annotate(harbour["name"].replace("-", " ").title(), (x, y), xytext=(8 * dx, 7 * dy),
-                    textcoords="offset points", fontsize=8.5, fontweight="bold", zorder=6,
-                    ha={1: "left", -1: "right", 0: "center"}[dx], va={1: "bottom", -1: "top", 0: "center"}[dy],
-                    bbox={"boxstyle": "round,pad=0.1", "fc": "white", "ec": "none", "alpha": 0.6})
-    ax.set_xlim(box[0], box[2])
-    ax.set_ylim(float(mercator(box[1])), float(mercator(box[3])))
-    ax.set_aspect("equal")
-    ax.grid(False)
-    ax.set_xticks([])
-    ax.set_yticks([])
-    for side in ax.spines.values():
-        side.set_visible(True)
-        side.set_color(COAST)
-    handles = [plt.Line2D([], [], color=INK, lw=1, label="link, one-way delay")]
-    if touched["links"]:
-        handles.append(plt.Line2D([], [], color=BAD, lw=2.2, ls=(0, (4, 2)), label="cut during the run"))
-        handles.append(plt.Line2D([], [], color=WARN, lw=2.2, ls=(0, (4, 2)), label="degraded during the run"))
-    if touched["harbours"]:
-        handles.append(plt.Line2D([], [], marker="o", color="none", mfc=BAD, mec="white", ms=7,
-                                  label="a process stopped or restarted"))
-    ax.legend(handles=handles, loc="lower left", fontsize=8, facecolor="white", frameon=True, framealpha=0.85,
-              edgecolor=COAST)
-    ax.annotate(f"Coast: {source}, Wessel and Smith, LGPL", (1, 0), xycoords="axes fraction", xytext=(-4, 4),
-                textcoords="offset points", ha="right", fontsize=6, color=QUIET)
-    fig.savefig(path)
-    plt.close(fig)
+    m = _Map(plan)
+    source = m.coast()
+    drawn = m.links()
+    m.harbours()
+    m.delays(drawn)
+    m.key()
+    save(m.figure, path)
     return source
-
-
-def _veths(plan):
-    return sum(1 for link in plan["links"] if link["model"] == "veth")
-
-
-def _touched(plan):
-    links, harbours = {}, set()
-    for fault in plan["faults"]:
-        for link in fault.get("links", []):
-            links[link] = fault["kind"]
-        for process in fault.get("processes", []):
-            harbours.add(plan["nodes"][plan["processes"][process]["node"]]["harbour"])
-    return {"links": links, "harbours": harbours}
