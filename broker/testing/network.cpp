@@ -1,0 +1,44 @@
+#include "broker/testing/network.hpp"
+
+#include <algorithm>
+
+namespace portolan::broker::testing {
+
+Network::Fate Network::send(std::uint64_t now_ns, Node from, Node to) {
+  State& s = state(from, to);
+  const Path& p = s.path;
+  ++counts_.sent;
+  Fate fate;
+  if (!p.up) {
+    ++counts_.cut;
+    return fate;
+  }
+  if (p.burst_start != 0 && now_ns >= s.burst_until_ns && draw_.chance(p.burst_start)) {
+    s.burst_until_ns = now_ns + p.burst_ns;
+  }
+  bool lost = now_ns < s.burst_until_ns || (p.loss != 0 && draw_.chance(p.loss));
+  if (s.lose_next > 0) {
+    --s.lose_next;
+    lost = true;
+  }
+  if (lost) {
+    ++counts_.lost;
+    return fate;
+  }
+  std::uint64_t at = now_ns + p.delay_ns + (p.jitter_ns != 0 ? draw_.below(p.jitter_ns) : 0);
+  if (p.reorder != 0 && draw_.chance(p.reorder)) {
+    ++counts_.reordered;
+    at += draw_.below(p.reorder_ns);  // and does not hold back those behind it
+  } else {
+    at = std::max(at, s.newest_ns);
+    s.newest_ns = at;
+  }
+  fate.at_ns[fate.copies++] = at;
+  if (p.duplicate != 0 && draw_.chance(p.duplicate)) {
+    ++counts_.duplicated;
+    fate.at_ns[fate.copies++] = at + draw_.below(2 * kMilli);
+  }
+  return fate;
+}
+
+}  // namespace portolan::broker::testing

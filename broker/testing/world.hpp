@@ -1,0 +1,135 @@
+// A small world of real engines over the network in memory: brokers and clients in virtual time, driven exactly as a
+// host drives them (datagrams in, outputs drained after each input, timers by next_deadline), with process faults and
+// an oracle that watches the applications. The same seed gives the same world. For tests of engines; one thread.
+//
+//   World w(seed);
+//   auto a = w.broker("a"), b = w.broker("b");
+//   auto pub = w.client(a, "pub"), sub = w.client(b, "sub");
+//   w.subscribe(sub, "ais/#");
+//   w.run_for(2 * kSecond);
+//   w.publish(pub, "ais/1");
+//   w.cut(a, b); w.run_for(kSecond); w.heal(a, b);
+//   w.settle();                       // until all is answered, or the time given
+//   EXPECT_EQ(w.verdict(), "");       // every violation of the oracle, one a line
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <queue>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "broker/client_engine.hpp"
+#include "broker/engine.hpp"
+#include "broker/testing/network.hpp"
+#include "broker/testing/oracle.hpp"
+
+namespace portolan::broker::testing {
+
+struct WorldOptions {
+  Limits broker_limits;
+  Limits client_limits;
+  std::uint64_t detach_ns = 10 * kSecond;
+  std::uint64_t detach_bytes = 64u << 20;
+  std::uint64_t retain_ns = 60 * kSecond;
+  std::uint64_t retain_bytes = 8u << 20;
+  std::uint64_t rate_bps = 0;
+  std::uint64_t between_brokers_ns = 10 * kMilli;  // one way
+  std::uint64_t to_client_ns = 100 * kMicro;
+  WorldOptions();  // limits small enough that hundreds of worlds run in seconds
+};
+
+class World {
+ public:
+  explicit World(std::uint64_t seed, const WorldOptions& options = {});
+  ~World();
+  World(const World&) = delete;
+  World& operator=(const World&) = delete;
+
+  // Who is there. All brokers are declared before time runs; clients may come at any time.
+  Node broker(std::string name);
+  Node client(Node home, std::string name);
+
+  // What applications do. Payloads follow from (topic, publisher, incarnation, sequence), so each can be checked.
+  ClientEngine::Published publish(Node client, std::string_view topic, std::uint32_t bytes = 100,
+                                  Lane lane = Lane::realtime);
+  void subscribe(Node client, std::string_view filter, ReplayMode replay = ReplayMode::none);
+  void unsubscribe(Node client, std::string_view filter);
+
+  // Time.
+  std::uint64_t now() const { return now_; }
+  void run_for(std::uint64_t ns);
+  bool run_until(const std::function<bool()>& condition, std::uint64_t at_most_ns);
+  void at(std::uint64_t time_ns, std::function<void()> action);
+  // Runs until everything published is received and all that is owed is there; false when the time ran out.
+  bool settle(std::uint64_t at_most_ns = 30 * kSecond);
+
+  // Faults.
+  Network& network() { return network_; }
+  void both(Node a, Node b, const std::function<void(Path&)>& change);
+  void cut(Node a, Node b);
+  void cut_one_way(Node from, Node to);
+  void heal(Node a, Node b);
+  void kill(Node node);
+  void restart(Node node);  // with empty memory and the next incarnation; kills first when it lives
+  void pause(Node node);    // the process stands still; its socket holds what comes, bounded
+  void resume(Node node);
+  void skew(Node node, std::int64_t ns);  // its wall clock
+
+  // Looking in.
+  bool alive(Node node) const;
+  bool paused(Node node) const;
+  Engine& engine(Node broker);
+  ClientEngine& client_engine(Node client);
+  Oracle& oracle() { return oracle_; }
+  std::uint64_t deliveries(Node client) const;
+  bool subscribed(Node client, std::string_view filter) const;
+  std::uint64_t latest_delivery_ns(Node client) const;
+  std::string verdict();  // judges; empty when all held
+  std::uint64_t trace_hash() const { return trace_; }
+  void set_log(bool on) { log_ = on; }  // also by PORTOLAN_TEST_LOG=1
+
+ private:
+  struct Process;
+  struct Timed {
+    std::uint64_t at = 0;
+    std::uint64_t order = 0;  // ties in order of creation
+    enum class Kind : std::uint8_t { datagram, timer, action } kind{};
+    Node node = 0;
+    std::size_t index = 0;  // of datagram or action
+    friend bool operator>(const Timed& a, const Timed& b) { return a.at != b.at ? a.at > b.at : a.order > b.order; }
+  };
+  void start_all();
+  void start(Process& p);
+  void step(const Timed& timed);
+  void receive(Process& p, const Datagram& datagram);
+  void service(Process& p);
+  void drain_outputs(Process& p);
+  void on_event(Process& p, const Event& event);
+  void on_delivery(Process& p, const Delivery& delivery);
+  void schedule(std::uint64_t at, Timed::Kind kind, Node node, std::size_t index);
+  void tell_connections();
+  bool linked(Node a, Node b);
+  Now clock(const Process& p) const;
+  void note(std::uint64_t value) { trace_ = (trace_ ^ value) * 0x100000001B3ull + (trace_ >> 29); }
+  void say(const Process& p, const std::string& text) const;
+
+  std::uint64_t seed_;
+  WorldOptions options_;
+  Network network_;
+  Oracle oracle_;
+  std::uint64_t now_ = kSecond;
+  std::uint64_t order_ = 0;
+  std::uint64_t trace_ = 0xCBF29CE484222325ull;
+  bool started_ = false;
+  bool log_ = false;
+  std::vector<std::unique_ptr<Process>> processes_;
+  std::priority_queue<Timed, std::vector<Timed>, std::greater<>> events_;
+  std::vector<Datagram> datagrams_;
+  std::vector<std::size_t> free_datagrams_;
+  std::vector<std::function<void()>> actions_;
+};
+
+}  // namespace portolan::broker::testing
