@@ -172,9 +172,10 @@ void Cursors::place(std::uint32_t index, const RemoteStream& remote, const Incom
     return drop(in.message, lane, in.number, c_.generation);
   }
   const bool next = remote.incarnation == cursor.incarnation && in.sequence == cursor.next;
-  if (next && cursor.head == kNil && c_.out.delivery_room()) {
+  if (next && !cursor.blocked && c_.out.delivery_room()) {  // also when all places to hold things are taken
     deliver(cursor, in.sequence, in.message, lane, in.number, c_.generation);
     ++cursor.next;
+    advance(index);
     return;
   }
   if (Node* known = find(cursor, remote.incarnation, in.sequence); known != nullptr) {
@@ -215,7 +216,8 @@ bool before(const Node& a, const Node& b, bool a_is_gap, bool b_is_gap) {
 }  // namespace
 
 bool Cursors::insert(Cursor& cursor, const Node& node) {
-  if (held_ >= c_.limits.reorder_messages) return false;
+  // Gaps and changes may also take a place meant for unresolved data: they are few, and they free what waits.
+  if (node.kind == NodeKind::message && held_ >= c_.limits.reorder_messages) return false;
   const std::uint32_t n = take_node();
   if (n == kNil) return false;
   nodes_[n] = node;
