@@ -24,15 +24,24 @@ void Core::on_control(std::uint32_t slot, const Incoming& in) {
     }
   };
   switch (in.control) {
-    case PTL_C_TOPIC: return handle(wire::TopicBody{}, &Core::on_topic);
-    case PTL_C_STREAM: return handle(wire::StreamBody{}, &Core::on_stream);
-    case PTL_C_INTEREST: return handle(wire::InterestBody{}, &Core::on_interest);
-    case PTL_C_SUBSCRIBED: return handle(wire::SubscribedBody{}, &Core::on_subscribed);
-    case PTL_C_RESUME: return handle(wire::ResumeBody{}, &Core::on_resume);
-    case PTL_C_GAP: return handle(wire::GapBody{}, &Core::on_gap);
-    case PTL_C_BUSY: return handle(wire::BusyBody{}, &Core::on_busy);
-    case PTL_C_GONE: return handle(wire::GoneBody{}, &Core::on_gone);
-    case PTL_C_ASK: return handle(wire::AskBody{}, &Core::on_ask);
+    case PTL_C_TOPIC:
+      return handle(wire::TopicBody{}, &Core::on_topic);
+    case PTL_C_STREAM:
+      return handle(wire::StreamBody{}, &Core::on_stream);
+    case PTL_C_INTEREST:
+      return handle(wire::InterestBody{}, &Core::on_interest);
+    case PTL_C_SUBSCRIBED:
+      return handle(wire::SubscribedBody{}, &Core::on_subscribed);
+    case PTL_C_RESUME:
+      return handle(wire::ResumeBody{}, &Core::on_resume);
+    case PTL_C_GAP:
+      return handle(wire::GapBody{}, &Core::on_gap);
+    case PTL_C_BUSY:
+      return handle(wire::BusyBody{}, &Core::on_busy);
+    case PTL_C_GONE:
+      return handle(wire::GoneBody{}, &Core::on_gone);
+    case PTL_C_ASK:
+      return handle(wire::AskBody{}, &Core::on_ask);
     case PTL_C_DETACHED: {  // a home broker let me go: I come back with snapshot and RESUMEs, in a moment
       Downstream& peer = downstreams_[slots_[slot].downstream];
       if (!peer.broker) return;
@@ -40,7 +49,8 @@ void Core::on_control(std::uint32_t slot, const Incoming& in) {
       next_housekeep_ns_ = std::min(next_housekeep_ns_, peer.snapshot_due_ns);
       return;
     }
-    default: return bad_control();
+    default:
+      return bad_control();
   }
 }
 

@@ -26,21 +26,23 @@ namespace portolan::broker::core {
 // Control messages left free for what must not wait (BUSY, interest deltas) while announcements and GAPs go out.
 inline constexpr std::uint32_t kControlReserve = 16;
 inline constexpr std::uint32_t kRefusedAlias = kNil - 1;  // announced, but no table had room for it
-inline constexpr std::uint32_t kDataLanes = 3;  // ordered, realtime, bulk
-inline std::uint32_t data_lane(Lane lane) { return static_cast<std::uint32_t>(lane) - 1; }
+inline constexpr std::uint32_t kDataLanes = 3;            // ordered, realtime, bulk
+inline std::uint32_t data_lane(Lane lane) {
+  return static_cast<std::uint32_t>(lane) - 1;
+}
 
 struct Filter {
   std::uint64_t answer_version = 0;  // SUBSCRIBED still owed for this INTEREST version; 0: none
   std::uint64_t need_version = 0;    // of my union: peers must have answered it first
   std::uint32_t length = 0;
-  std::uint32_t next = kNil;         // of the same downstream, or free
-  std::uint32_t unioned = kNil;      // client's: its place in my union
+  std::uint32_t next = kNil;     // of the same downstream, or free
+  std::uint32_t unioned = kNil;  // client's: its place in my union
   std::uint8_t replay = 0;
-  bool stale = false;                // in the snapshot that is coming in: not named yet
-  bool ghost = false;                // of a former incarnation: keeps its place in the minimum, is not served
+  bool stale = false;  // in the snapshot that is coming in: not named yet
+  bool ghost = false;  // of a former incarnation: keeps its place in the minimum, is not served
 };
 
-struct UnionFilter {  // what my clients want together, told to every peer
+struct UnionFilter {          // what my clients want together, told to every peer
   std::uint64_t version = 0;  // at which it was added
   std::uint32_t length = 0;
   std::uint32_t references = 0;  // 0: free
@@ -53,10 +55,10 @@ struct Lag {  // of one (downstream, topic)
   std::uint32_t inflight = 0;
   std::uint32_t epoch = 0;
   std::uint32_t next_ready = kNil;
-  bool attached = false;   // in the minimum
-  bool sendable = false;   // a live filter matches
-  bool queued = false;     // in a ready list
-  bool topic_told = false; // TOPIC sent in this session
+  bool attached = false;    // in the minimum
+  bool sendable = false;    // a live filter matches
+  bool queued = false;      // in a ready list
+  bool topic_told = false;  // TOPIC sent in this session
 };
 
 struct InFlight {
@@ -77,10 +79,10 @@ enum class SnapshotStep : std::uint8_t { none, begin, filters, resumes, end };
 
 struct Downstream {
   std::uint64_t id = 0;
-  std::uint64_t since_ns = 0;         // of the present session, or of its absence
-  std::uint64_t ghost_until_ns = 0;   // 0: no ghost filters
+  std::uint64_t since_ns = 0;        // of the present session, or of its absence
+  std::uint64_t ghost_until_ns = 0;  // 0: no ghost filters
   std::uint64_t backlog_bytes = 0;
-  std::uint64_t interest_version = 0; // what I hold of its interest
+  std::uint64_t interest_version = 0;  // what I hold of its interest
   std::uint64_t interest_digest = 0;
   std::uint64_t snapshot_answer = 0;  // SUBSCRIBED owed for a snapshot (version + 1); 0: none
   std::uint64_t snapshot_need = 0;
@@ -92,20 +94,20 @@ struct Downstream {
   std::uint64_t reattach_due_ns = 0;  // detached, and RESUME came outside a snapshot
   std::uint32_t incarnation = 0;
   std::uint32_t interest_incarnation = 0;
-  std::uint32_t slot = kNil;          // of its session; kNil: absent
+  std::uint32_t slot = kNil;  // of its session; kNil: absent
   std::uint32_t first_filter = kNil;
   std::uint32_t last_filter = kNil;
   std::uint32_t filter_count = 0;
-  std::uint32_t announce_at = kNil;   // next stream to look at; kNil: all announced
+  std::uint32_t announce_at = kNil;  // next stream to look at; kNil: all announced
   std::uint32_t snapshot_at = 0;
   std::uint32_t next_ready = kNil;
   SnapshotStep snapshot = SnapshotStep::none;
   DownLane lanes[kDataLanes];
   bool used = false;
   bool broker = false;
-  bool seen = false;      // its snapshot was complete once since I started
-  bool syncing = false;   // session up, snapshot not complete
-  bool receiving = false; // its snapshot is coming in
+  bool seen = false;       // its snapshot was complete once since I started
+  bool syncing = false;    // session up, snapshot not complete
+  bool receiving = false;  // its snapshot is coming in
   bool detached = false;
   bool was_detached = false;  // RESUMEs now say `detached` where messages are gone
   bool queued = false;

@@ -22,10 +22,10 @@ class DiskGate {
   // False: no such write is under way (a completion told twice, or a token never given): counted, nothing else.
   bool done(std::uint64_t token, DiskResult result);
 
-  std::uint64_t durable() const { return durable_; }      // all writes up to here are on disk
+  std::uint64_t durable() const { return durable_; }  // all writes up to here are on disk
   bool passed(std::uint64_t position) const { return position <= durable_; }
-  std::uint64_t failed() const;                           // the first write that failed; 0: none
-  DiskResult failure() const;                             // and how
+  std::uint64_t failed() const;  // the first write that failed; 0: none
+  DiskResult failure() const;    // and how
   // Every failed write goes out again (the disk has room, or was replaced). The gate stood at the first of them.
   void retry();
   std::uint64_t submitted() const { return submitted_; }

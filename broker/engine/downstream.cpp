@@ -7,8 +7,8 @@
 namespace portolan::broker::core {
 namespace {
 
-constexpr std::uint32_t kTurnMessages = 64;   // of one downstream before the next has its turn
-constexpr std::uint32_t kTopicMessages = 8;   // of one topic before the next of the same downstream
+constexpr std::uint32_t kTurnMessages = 64;  // of one downstream before the next has its turn
+constexpr std::uint32_t kTopicMessages = 8;  // of one topic before the next of the same downstream
 
 }  // namespace
 

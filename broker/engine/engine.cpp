@@ -48,19 +48,45 @@ void Engine::receive(Now now, PathId path, std::span<const DatagramView> datagra
   s_->core.receive(now, path, datagrams, verdicts);
 }
 // The gates of open slots are scanned by the endpoint's tick; the doorbell only says that this is worth while now.
-void Engine::segment_ready(Now now, SessionId, std::uint32_t) { s_->core.tick(now); }
-void Engine::disk_done(Now, std::uint64_t token, DiskResult result) { s_->disk.done(token, result); }
-void Engine::tick(Now now) { s_->core.tick(now); }
-void Engine::drain(Now now) { s_->core.drain(now); }
-bool Engine::poll_transmit(Now now, Transmit& out) { return s_->core.poll_transmit(now, out); }
-void Engine::release_transmit(std::uint32_t handle) { s_->core.endpoint().release_transmit(handle); }
-bool Engine::poll_disk(DiskWrite& out) { return s_->disk.poll(out); }
-bool Engine::poll_event(Event& out) { return s_->core.poll_event(out); }
-std::uint64_t Engine::next_deadline() const { return s_->core.next_deadline(); }
-bool Engine::more_work() const { return s_->core.more_work; }
-const EngineCounters& Engine::counters() const { return s_->core.counters; }
-const EndpointCounters& Engine::endpoint_counters() const { return s_->core.endpoint().counters(); }
-std::uint32_t Engine::high_water(std::span<Endpoint::HighWater> out) const { return s_->core.high_water(out); }
+void Engine::segment_ready(Now now, SessionId, std::uint32_t) {
+  s_->core.tick(now);
+}
+void Engine::disk_done(Now, std::uint64_t token, DiskResult result) {
+  s_->disk.done(token, result);
+}
+void Engine::tick(Now now) {
+  s_->core.tick(now);
+}
+void Engine::drain(Now now) {
+  s_->core.drain(now);
+}
+bool Engine::poll_transmit(Now now, Transmit& out) {
+  return s_->core.poll_transmit(now, out);
+}
+void Engine::release_transmit(std::uint32_t handle) {
+  s_->core.endpoint().release_transmit(handle);
+}
+bool Engine::poll_disk(DiskWrite& out) {
+  return s_->disk.poll(out);
+}
+bool Engine::poll_event(Event& out) {
+  return s_->core.poll_event(out);
+}
+std::uint64_t Engine::next_deadline() const {
+  return s_->core.next_deadline();
+}
+bool Engine::more_work() const {
+  return s_->core.more_work;
+}
+const EngineCounters& Engine::counters() const {
+  return s_->core.counters;
+}
+const EndpointCounters& Engine::endpoint_counters() const {
+  return s_->core.endpoint().counters();
+}
+std::uint32_t Engine::high_water(std::span<Endpoint::HighWater> out) const {
+  return s_->core.high_water(out);
+}
 void Engine::lose_control_for_test(std::uint32_t control, std::uint32_t count) {
   s_->core.lose_control = control;
   s_->core.lose_count = count;

@@ -302,8 +302,8 @@ void Core::run_snapshot(std::uint32_t d) {
         }
         const std::uint32_t s = peer.snapshot_at++;
         const Stream& stream = log_.stream(s);
-        const bool mine = stream.home == Home::unknown ||
-                          (stream.home == Home::remote && stream.home_peer == d && stream.covered);
+        const bool mine =
+            stream.home == Home::unknown || (stream.home == Home::remote && stream.home_peer == d && stream.covered);
         if (!mine) break;
         const std::uint64_t next = wanted_next(s);
         if (next != 0) send_resume(d, s, next);

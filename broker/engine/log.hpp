@@ -23,9 +23,9 @@ struct Topic {
   std::uint64_t retain_ns = 0;
   std::uint64_t retain_bytes = 0;  // 0: not bounded by bytes
   std::uint64_t next_position = 1;
-  std::uint64_t bytes = 0;         // of the entries in the log
+  std::uint64_t bytes = 0;  // of the entries in the log
   std::uint32_t name_length = 0;
-  std::uint32_t head = kNil;       // oldest entry
+  std::uint32_t head = kNil;  // oldest entry
   std::uint32_t tail = kNil;
   std::uint32_t oldest_pending = kNil;  // no older entry is pending; kNil: not looked up since the log was empty
   std::uint32_t first_stream = kNil;
@@ -38,7 +38,7 @@ struct Stream {
   std::uint64_t start = 1;       // the first sequence that this broker was offered
   std::uint64_t contiguous = 0;  // all of [start, contiguous] came or was told to be a gap
   std::uint64_t highest = 0;
-  std::uint64_t low = 0;         // least sequence held; meaningless while `held` is 0
+  std::uint64_t low = 0;  // least sequence held; meaningless while `held` is 0
   std::uint64_t previous_last = 0;
   std::uint64_t refused_first = 0;  // a GAP that found no entry yet; 0: none
   std::uint64_t refused_last = 0;
@@ -46,9 +46,9 @@ struct Stream {
   std::uint32_t previous_incarnation = 0;
   std::uint32_t topic = kNil;
   std::uint32_t next_in_topic = kNil;
-  std::uint32_t held = 0;           // messages of it in the log
-  std::uint32_t home_peer = kNil;   // downstream index of the peer, when remote
-  std::uint32_t upstream = kNil;    // session slot of whoever announced it last
+  std::uint32_t held = 0;          // messages of it in the log
+  std::uint32_t home_peer = kNil;  // downstream index of the peer, when remote
+  std::uint32_t upstream = kNil;   // session slot of whoever announced it last
   // Gaps beyond `contiguous` (messages refused while an earlier one is still being repaired): stepped over later.
   struct Range {
     std::uint64_t first = 0, last = 0;
@@ -68,11 +68,11 @@ struct Entry {
   std::uint32_t length = 0;
   std::uint32_t stream = kNil;
   std::uint32_t topic = kNil;
-  std::uint32_t next = kNil;     // in the topic's log, or in the free list
-  std::uint32_t pending = 0;     // downstreams that owe `delivered`
-  std::uint32_t serial = 0;      // counts the uses of this place, so that an old reference is known as such
-  std::uint32_t reason = 0;      // of a gap
-  bool from_peer = false;        // never forwarded to another broker: the one-hop rule
+  std::uint32_t next = kNil;  // in the topic's log, or in the free list
+  std::uint32_t pending = 0;  // downstreams that owe `delivered`
+  std::uint32_t serial = 0;   // counts the uses of this place, so that an old reference is known as such
+  std::uint32_t reason = 0;   // of a gap
+  bool from_peer = false;     // never forwarded to another broker: the one-hop rule
   bool is_gap() const { return message == kNil; }
 };
 

@@ -63,8 +63,8 @@ void Core::resume_held(std::uint32_t d, std::uint32_t s, std::uint64_t next) {
 
 void Core::tell_missing(std::uint32_t d, std::uint32_t s, std::uint64_t next) {
   const Stream& stream = log_.stream(s);
-  const auto retention = static_cast<std::uint32_t>(downstreams_[d].was_detached ? GapReason::detached
-                                                                                 : GapReason::retention);
+  const auto retention =
+      static_cast<std::uint32_t>(downstreams_[d].was_detached ? GapReason::detached : GapReason::retention);
   for (std::uint64_t q = next; q <= stream.contiguous;) {
     if (log_.find(s, q) != kNil) {
       ++q;

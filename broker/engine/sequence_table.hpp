@@ -1,5 +1,6 @@
 // (stream, sequence) -> log entry, in O(1): de-duplication and RESUME both ask it. Open addressing with linear probing;
-// erasing shifts back, so there are no tombstones and the cost never creeps up. Never iterated: its order means nothing.
+// erasing shifts back, so there are no tombstones and the cost never creeps up. Never iterated: its order means
+// nothing.
 #pragma once
 
 #include <bit>

@@ -125,9 +125,9 @@ void Core::refuse(std::uint32_t slot, const Incoming& in, std::uint32_t s, Refus
 void Core::stand_gap(std::uint32_t s, std::uint64_t first, std::uint64_t last, std::uint32_t reason) {
   Stream& stream = log_.stream(s);
   if (stream.refused_first != 0) {
-    const std::uint32_t e = log_.append_gap(s, stream.refused_first, stream.refused_last,
-                                            static_cast<std::uint32_t>(GapReason::refused), now_.mono_ns,
-                                            stream.home == Home::remote);
+    const std::uint32_t e =
+        log_.append_gap(s, stream.refused_first, stream.refused_last, static_cast<std::uint32_t>(GapReason::refused),
+                        now_.mono_ns, stream.home == Home::remote);
     if (e != kNil) {
       stream.refused_first = stream.refused_last = 0;
       appended(e);
