@@ -179,6 +179,14 @@ class ExitCodes(Case):
             with self.subTest(sim=sim, check=check):
                 self.assertEqual(code, self.run_it(FAKE_SIM=str(sim), FAKE_CHECK=str(check)).returncode)
 
+    def test_a_broken_invariant_is_1_however_late_the_harness_was(self):
+        self.assertEqual(1, self.run_it(FAKE_SIM="2", FAKE_CHECK="1", FAKE_BROKEN="1").returncode)
+
+    def test_summary_and_exit_code_agree(self):
+        for sim, check in ((0, 0), (2, 0), (69, 0), (0, 1)):
+            code = self.run_it(FAKE_SIM=str(sim), FAKE_CHECK=str(check)).returncode
+            self.assertEqual(code, json.loads((self.out / "summary.json").read_text())["exit"])
+
     def test_json_alone_on_standard_output(self):
         done = self.run_it("--json")
         self.assertEqual("held", json.loads(done.stdout)["verdict"])
@@ -191,7 +199,7 @@ class ExitCodes(Case):
         self.assertIn("wall limit", json.loads((self.out / "logs" / "status.json").read_text())["sim"]["status"])
 
     def test_junit_is_a_failure_or_an_error_never_a_skip(self):
-        for env, said in (({"FAKE_SIM": "2"}, "<testsuite/>"), ({"FAKE_SIM": "69"}, "<error")):
+        for env, said in (({"FAKE_SIM": "2"}, "of='inconclusive'"), ({"FAKE_SIM": "69"}, "of='error'"), ({}, "of='held'")):
             target = self.folder / "junit.xml"
             self.run_it("--junit", target, **env)
             self.assertIn(said, target.read_text())

@@ -22,13 +22,13 @@ import build
 import children
 import inputs
 import junit
-import table
 import versions
 from options import Cannot, Usage
 
 # What a run leaves in its folder; an older run's are removed when the folder is used again.
 OURS = ("plan.json", "inputs", "records", "sim.json", "series.json", "twice", "summary.json", "logs", "versions.json", "report", "junit.xml")
 INCONCLUSIVE, CANNOT = 2, 69
+VERDICTS = {0: "held", 1: "failed", 2: "inconclusive", 64: "error", 69: "error"}  # as summary.json has them
 
 
 def note(text):
@@ -154,12 +154,13 @@ class Rehearsal:
         self.options, self.folder = options, folder
         self.plan_text, self.plan = plan_text, json.loads(plan_text)
         self.statuses = {}
+        self.judgement = ""  # what the checker printed
 
     def conditions(self):
         """What a replay must share to be the same run (README, "Replay")."""
         calibration = self.plan.get("calibration") or {}
         return {
-            "plan": hashlib.sha256(self.plan_text).hexdigest()[:16],
+            "plan": hashlib.sha256(self.plan_text).hexdigest(),
             "seed": str(self.plan["seed"]),
             "fidelity": self.options.get("--fidelity", "lean"),
             "calibration": str(calibration.get("sha256") or calibration.get("name") or "none")[:16],
@@ -234,7 +235,8 @@ def differing(expected, actual):
         key, equals, value = pair.partition("=")
         if not equals or key not in actual:
             raise Usage(f'--expect {pair}: takes {", ".join(f"{name}=..." for name in actual)}, separated by commas')
-        if actual[key] != value:
+        same = actual[key].startswith(value) if key == "plan" and len(value) >= 12 else actual[key] == value
+        if not same:
             yield f"{key} is {actual[key]}, was {value}"
 
 
@@ -266,10 +268,12 @@ def rehearsed(this):
             troubles.append(f"rule 12: the second run's records differ: {different} (both are kept)")
         twice = ["--twice", again]
     if not {64, 69} & set(statuses):
-        status, _ = this.process("check", [build.program("portolan-check"), "check", this.folder, *twice], "checking")
+        status, out = this.process("check", [build.program("portolan-check"), "check", this.folder, *twice], "checking",
+                                   capture=True)
         statuses.append(status)
+        this.judgement = (out or b"").decode(errors="replace")
         if status not in (0, 1):
-            troubles += this.log_tail("check")
+            troubles += [f"checker: {line}" for line in this.log_tail("check")]
     if twice and not any(statuses):
         remove(this.folder / "twice")  # the same bytes once more
     return statuses, troubles
@@ -277,7 +281,7 @@ def rehearsed(this):
 
 def verdict_code(statuses, summary):
     """64, 69, 2, 1, 0 in this order, but a broken invariant is 1 however late the harness was (README, "Exit codes")."""
-    if not {64, 69} & set(statuses) and table.invariant_broken(summary):
+    if not {64, 69} & set(statuses) and summary.get("invariant_broken"):
         return 1
     known = {status if status in (0, 1, 2, 64, 69) else INCONCLUSIVE for status in statuses}
     return next((code for code in (64, 69, 2, 1) if code in known), 0)
@@ -287,6 +291,16 @@ def read_summary(folder):
     with contextlib.suppress(OSError, ValueError):
         return json.loads((folder / "summary.json").read_bytes())
     return {}
+
+
+def with_troubles(summary, code, troubles, plan):
+    """The summary as it must read where the run itself, not only its records, went wrong (results/summary.schema.json)."""
+    if summary.get("exit") == code:
+        return summary
+    summary = {"version": 1, "name": plan.get("name"), "reasons": [], "invariant_broken": False} | summary
+    reason = {"rule": "harness", "verdict": "failed" if code == 1 else "inconclusive", "what": "the run went wrong",
+              "where": "", "count": len(troubles), "examples": troubles, "invariant": False}
+    return summary | {"verdict": VERDICTS[code], "exit": code, "reasons": [reason, *summary["reasons"]]}
 
 
 def report_words(runs, out):
@@ -309,34 +323,33 @@ def report(this):
 
 def write_junit(this, target, code, troubles):
     """JUnit from the checker's own verdicts, or one error where it could not judge."""
-    if (this.folder / "summary.json").exists():
-        status, text = this.process("junit", [build.program("portolan-check"), "junit", this.folder], "writing JUnit",
-                                    capture=True)
-        if status == 0 and text:
-            write(target, text)
-            return
-    write(target, junit.lone(this.plan.get("name") or "plan", code, troubles))
+    status, text = this.process("junit", [build.program("portolan-check"), "junit", this.folder], "writing JUnit", capture=True)
+    write(target, text if status == 0 and text else junit.lone(this.plan.get("name") or "plan", code, troubles))
 
 
 def conclude(this, statuses, troubles):
     summary = read_summary(this.folder)
     code = verdict_code(statuses, summary)
-    if code in (2, 69) and shutil.disk_usage(this.folder).free < 1 << 20:
+    if any(statuses) and shutil.disk_usage(this.folder).free < 1 << 20:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(this.folder))
+    final = with_troubles(summary, code, troubles, this.plan)
+    if final is not summary:
+        write(this.folder / "summary.json", as_json(final))
     page = report(this)
     if "--junit" in this.options:
         write_junit(this, pathlib.Path(this.options.get("--junit")), code, troubles)
     if "--json" in this.options:
-        print(as_json(summary or {"verdict": table.WORDS[code], "exit": code, "troubles": troubles}), end="")
+        print(as_json(final), end="")
+        for line in troubles:
+            note(line)
     else:
-        print(table.text(this.plan, summary, code, troubles))
+        if final is not summary or not this.judgement:
+            print("\n".join([f"{VERDICTS[code]}: {this.plan.get('name')}, seed {this.plan['seed']}", *troubles]))
+        print(this.judgement, end="")
         print(f"run     {this.folder}")
         if page:
             print(f"report  {page}")
     sys.stdout.flush()
-    if "--json" in this.options:
-        for line in troubles:
-            note(line)
     if "--expect" in this.options:
         say_differences(this)
     if code in (1, 2):
