@@ -11,6 +11,7 @@
 #include <fstream>
 #include <sstream>
 
+#include "scenarios/base/hash.hpp"
 #include "scenarios/compile/context.hpp"
 
 namespace portolan::compile {
@@ -172,6 +173,42 @@ TEST(HostileFiles, TruncatedAnywhere) {
     EXPECT_TRUE(compiled.plan || !compiled.messages.empty()) << cut;
   }
   EXPECT_GT(refused, 20u);
+}
+
+// Bytes changed, taken out or doubled at random (by a fixed seed): messages or a plan, and the plan is one.
+TEST(HostileFiles, Mutated) {
+  const Scratch file("");
+  std::uint64_t draw = 0;
+  for (const char* name : {"quickstart.yaml", "north-sea.yaml", "two-tenants.yaml", "lossy-radio.yaml"}) {
+    const std::string text = slurp(kScenarios / name);
+    for (int i = 0; i < 150; ++i) {
+      std::string wrong = text;
+      for (int change = 0; change < 3; ++change) {
+        const std::size_t at = below64(draw64(7, ++draw), wrong.size());
+        const std::size_t length = 1 + below64(draw64(8, draw), 12);
+        switch (below64(draw64(9, draw), 4)) {
+          case 0:
+            wrong[at] = "[]{}:,-#&*!|>'\"%@`0 \n\t"[below64(draw64(10, draw), 23)];
+            break;
+          case 1:
+            wrong.erase(at, length);
+            break;
+          case 2:
+            wrong.insert(at, wrong.substr(at, length));
+            break;
+          default:
+            std::swap(wrong[at], wrong[below64(draw64(11, draw), wrong.size())]);
+            break;
+        }
+      }
+      std::ofstream(file.path(), std::ios::binary | std::ios::trunc) << wrong;
+      const auto compiled = compile_file(file.path().string(), {});
+      ASSERT_TRUE(compiled.plan || !compiled.messages.empty()) << wrong;
+      if (!compiled.plan) continue;
+      const auto read = plan::from_json(plan::to_json(*compiled.plan), "plan.json");
+      ASSERT_TRUE(read) << read.error().text() << "\n" << wrong;
+    }
+  }
 }
 
 TEST(HostileFiles, EmptyAndUnreadable) {

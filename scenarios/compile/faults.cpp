@@ -63,7 +63,7 @@ class FaultReader {
     std::vector<Chosen> chosen;
     if (kind == "cut" || kind == "degrade") chosen = links(target, map.path(kind));
     if (kind == "partition") chosen = crossing(target, map.path(kind));
-    if (kind == "degrade") degrade(map);
+    if (kind == "degrade") degrade(map, chosen);
     const bool of_processes = chosen.empty() && kind != "cut" && kind != "degrade" && kind != "partition";
     if (of_processes) processes(map, kind, target);
     if (kind == "clock-skew") skew(map);
@@ -213,7 +213,20 @@ class FaultReader {
     return {chosen};
   }
 
-  void degrade(const Map& map) {
+  void below_floor(const Map& map, Ns delay, const std::vector<Chosen>& chosen) {
+    for (const Chosen& one : chosen) {
+      for (Index l : one.links) {
+        const plan::Link& link = c_.plan.links[l];
+        if (delay >= link.floor_ns) continue;
+        c_.out.error(map.find("delay")->at, map.path("delay"),
+                     show_time(delay) + " is below the floor of " + link.name + ", " + show_time(link.floor_ns) +
+                         "; give it at least that");
+        return;
+      }
+    }
+  }
+
+  void degrade(const Map& map, const std::vector<Chosen>& chosen) {
     LinkModel model;
     read_impairments(c_, map, model, &fault_.replaces);
     if (fault_.replaces.empty()) {
@@ -222,6 +235,7 @@ class FaultReader {
     if (model.delay_ps_per_km != 0) {
       c_.out.error(map.find("delay")->at, map.path("delay"), "a degraded delay is one figure, such as `80 ms`");
     }
+    if (map.find("delay") != nullptr) below_floor(map, model.delay_ns, chosen);
     if (model.queue_time_ns > 0 && model.impairments.rate_bps == 0) {
       c_.out.error(map.find("queue")->at, map.path("queue"),
                    "a queue given in time needs a `rate` beside it; say `256 KiB`");

@@ -138,6 +138,34 @@ TEST(Plan, WhatIsNotAPlanIsRefused) {
   EXPECT_FALSE(read_plan("/"));
 }
 
+// Any one value replaced by any other kind of value: a plan or an error, never a crash and never a wrong index.
+TEST(Plan, AnyValueMayBeWrong) {
+  const auto whole = nlohmann::json::parse(to_json(full_plan()));
+  const auto flat = whole.flatten();
+  const std::vector<nlohmann::json> values = {nullptr,
+                                              -1,
+                                              0,
+                                              4294967295u,
+                                              18446744073709551615u,
+                                              1.5,
+                                              "",
+                                              "x",
+                                              true,
+                                              nlohmann::json::array(),
+                                              nlohmann::json::object()};
+  std::size_t refused = 0;
+  std::size_t tried = 0;
+  for (const auto& [pointer, old] : flat.items()) {
+    for (int k = 0; k < 3; ++k) {  // in turn, so that each kind meets every sort of field
+      auto document = whole;
+      document[nlohmann::json::json_pointer(pointer)] = values[tried++ % values.size()];
+      if (!from_json(document.dump(), "p.json")) ++refused;
+    }
+  }
+  EXPECT_GT(refused, tried / 2);
+  EXPECT_LT(refused, tried);
+}
+
 TEST(Plan, Filters) {
   struct Case {
     const char* filter;
