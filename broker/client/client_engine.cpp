@@ -54,8 +54,8 @@ struct ClientEngine::State {
   };
 
   void pump(Now now);
-  bool take_message(Now now);
-  void control(Now now, const Incoming& in);
+  bool take_message();
+  void control(const Incoming& in);
   template <typename Body, typename F>
   void decoded(const Incoming& in, F&& handle) {
     Body body{};
@@ -89,7 +89,7 @@ void ClientEngine::State::pump(Now now) {
       budget_spent = true;
       break;
     }
-    if (!take_message(now)) break;
+    if (!take_message()) break;
   }
   SessionId session;
   while (c.endpoint.poll_room(session)) kept.room();
@@ -108,7 +108,7 @@ void ClientEngine::State::pump(Now now) {
 }
 
 // While the application takes nothing, nothing is taken from the endpoint either: its bounds push back on the broker.
-bool ClientEngine::State::take_message(Now now) {
+bool ClientEngine::State::take_message() {
   if (closing) return false;
   if (!cursors.drain() || !room()) {
     stalled = true;
@@ -121,14 +121,14 @@ bool ClientEngine::State::take_message(Now now) {
     return true;
   }
   if (in.lane == Lane::control) {
-    control(now, in);
+    control(in);
   } else {
     cursors.message(in);
   }
   return !cursors.overflowed();
 }
 
-void ClientEngine::State::control(Now now, const Incoming& in) {
+void ClientEngine::State::control(const Incoming& in) {
   switch (in.control) {
     case PTL_C_TOPIC:
       return decoded<wire::TopicBody>(in, [&](const auto& body) { return cursors.topic(body); });
@@ -153,7 +153,7 @@ void ClientEngine::State::control(Now now, const Incoming& in) {
       });
     case PTL_C_BUSY:
       return decoded<wire::BusyBody>(in, [&](const auto& body) {
-        kept.busy(now, body);
+        kept.busy(body);
         return true;
       });
     case PTL_C_ASK:
@@ -359,7 +359,7 @@ bool ClientEngine::poll_event(Event& out) {
 
 std::uint64_t ClientEngine::next_deadline() const {
   if (s_ == nullptr) return kNever;
-  return std::min(s_->c.endpoint.next_deadline(), s_->kept.next_deadline());
+  return s_->c.endpoint.next_deadline();
 }
 
 bool ClientEngine::more_work() const {

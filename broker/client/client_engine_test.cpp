@@ -307,39 +307,28 @@ TEST_F(Client, WaitsForRoomAndGoesOn) {
   EXPECT_EQ(sent(), "1 2");
 }
 
-TEST_F(Client, BusyIsToldAndOfferedAgainInTimeWithNothingOvertakingIt) {
+TEST_F(Client, BusyIsARefusalThatLeavesNothingBehind) {
   up();
-  for (int i = 0; i < 3; ++i) publish();
-  EXPECT_EQ(sent(), "1 2 3");
-  control(PTL_C_BUSY, wire::BusyBody{.retry_after_ns = 5'000'000,
-                                     .lane = 2,
-                                     .number = 2,
-                                     .reason = static_cast<std::uint32_t>(RefuseReason::backlog)});
+  for (int i = 0; i < 4; ++i) publish();
+  sent();
+  const auto busy = [&](std::uint32_t number) {
+    control(PTL_C_BUSY, wire::BusyBody{.retry_after_ns = 5'000'000,
+                                       .lane = 2,
+                                       .number = number,
+                                       .reason = static_cast<std::uint32_t>(RefuseReason::backlog)});
+  };
+  busy(2);
   EXPECT_EQ(seen(), "refused(2,5)");
-  publish();
-  tick();
-  EXPECT_EQ(sent(), "");
-  EXPECT_EQ(engine_->next_deadline(), now_.mono_ns + 5'000'000);
-  now_.mono_ns += 5'000'000;
-  tick();
-  EXPECT_EQ(sent(), "2 4");
-  answer(5, 5);
-  EXPECT_EQ(seen(), "accepted(1) accepted(3) accepted(2) accepted(4) received(1) received(3) received(2) received(4)");
-}
-
-TEST_F(Client, RefusedForEverBecomesAGapForThoseBehind) {
-  up();
-  publish();
-  publish();
+  busy(2);  // of nothing that is kept any more
+  answer(4, 0);
+  EXPECT_EQ(seen(), "accepted(1) accepted(3..4)");
+  down();
   told();
-  control(
-      PTL_C_BUSY,
-      wire::BusyBody{
-          .retry_after_ns = 0, .lane = 2, .number = 1, .reason = static_cast<std::uint32_t>(RefuseReason::permission)});
-  EXPECT_EQ(seen(), "refused(1,6)");
-  EXPECT_EQ(told(), "GAP 1..1");
-  answer(2, 2);
-  EXPECT_EQ(seen(), "accepted(2) received(2)");
+  up();  // a broker that lost its memory must not wait for 2
+  EXPECT_EQ(told(), "begin@0, end@0, TOPIC t, STREAM 1, GAP 2..2");
+  EXPECT_EQ(sent(), "1 3 4");
+  answer(3, 3);
+  EXPECT_EQ(seen(), "down received(1) received(3..4)");
 }
 
 // --- subscribing --------------------------------------------------------------------------------------------------

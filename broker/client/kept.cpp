@@ -3,22 +3,6 @@
 #include <algorithm>
 
 namespace portolan::broker::client {
-namespace {
-
-// A refusal that time mends: the message stays kept and is offered again. Others would be refused for ever.
-bool passes(std::uint32_t reason) {
-  switch (static_cast<RefuseReason>(reason)) {
-    case RefuseReason::too_long:
-    case RefuseReason::bad_topic:
-    case RefuseReason::permission:
-      return false;
-    default:
-      return true;
-  }
-}
-
-}  // namespace
-
 Kept::Kept(Context& context, Arena& arena)
     : c_(context),
       nodes_(arena.take<Node>(context.limits.kept_messages)),
@@ -71,9 +55,10 @@ ClientEngine::Published Kept::publish(Now now, std::string_view topic, Lane lane
   (stream.last == kNil ? stream.first : nodes_[stream.last].topic_next) = n;
   stream.last = n;
   LaneQueue& queue = lanes_[lane_index];
-  link_before(queue, n, kNil);
+  nodes_[n].lane_prev = queue.tail;
+  (queue.tail == kNil ? queue.head : nodes_[queue.tail].lane_next) = n;
+  queue.tail = n;
   if (queue.to_send == kNil) queue.to_send = n;
-  if (queue.fresh == kNil) queue.fresh = n;
   ++used_;
   c_.counters.kept_high = std::max<std::uint64_t>(c_.counters.kept_high, used_);
   ++c_.counters.published;
@@ -88,9 +73,8 @@ void Kept::session_up() {
       c_.counters.offered_again += nodes_[n].sent ? 1u : 0u;
       nodes_[n].sent = false;
     }
-    lane.to_send = lane.fresh = lane.head;
+    lane.to_send = lane.head;
     lane.to_accept = kNil;
-    lane.held_until = 0;
   }
 }
 
@@ -104,22 +88,10 @@ void Kept::send_all(Now now) {
 
 void Kept::send_lane(Now now, std::uint32_t lane_index) {
   LaneQueue& lane = lanes_[lane_index];
-  if (c_.session == kNil || (no_room_ >> lane_index & 1u) != 0 || now.mono_ns < lane.held_until) return;
+  if (c_.session == kNil || (no_room_ >> lane_index & 1u) != 0) return;
   while (lane.to_send != kNil) {
     Node& node = nodes_[lane.to_send];
-    Stream& stream = streams_[node.topic];
-    c_.announce_topic(now, node.topic);
-    if (stream.announced != c_.generation) {
-      stream.announced = c_.generation;
-      c_.send(now, PTL_C_STREAM,
-              wire::StreamBody{.alias = node.topic + 1,
-                               .topic = node.topic + 1,
-                               .publisher = c_.identity.id,
-                               .start = nodes_[stream.first].sequence,
-                               .previous_last = 0,
-                               .incarnation = c_.identity.incarnation,
-                               .previous_incarnation = 0});
-    }
+    announce(now, node.topic);
     const Outgoing out{.message = node.message,
                        .topic = node.topic + 1,
                        .publisher = node.topic + 1,
@@ -135,13 +107,14 @@ void Kept::send_lane(Now now, std::uint32_t lane_index) {
         return;
       case SendResult::too_long: {  // longer than the peer admits: no other session would be better
         if (!c_.out.event_room(1)) return;
-        give_up(now, lane, lane.to_send, static_cast<std::uint32_t>(RefuseReason::too_long));
+        tell(EventKind::refused, node, static_cast<std::uint32_t>(RefuseReason::too_long), 0);
+        tell_hole(now, node.topic, node.sequence, node.sequence);
+        forget(lane, lane.to_send);
         continue;
       }
     }
     node.sent = true;
     if (lane.to_accept == kNil) lane.to_accept = lane.to_send;
-    if (lane.fresh == lane.to_send) lane.fresh = node.lane_next;
     lane.to_send = node.lane_next;
   }
 }
@@ -170,44 +143,44 @@ void Kept::progress() {
   }
 }
 
-// The broker says "not now" of one message. It keeps its place in the topic's numbering, so it must come some day: it
-// is offered again after the time that the broker names, and until then nothing else of its lane is.
-void Kept::busy(Now now, const wire::BusyBody& body) {
+// TOPIC and STREAM, once a session. What was refused is missing among what is kept; a broker that lost its memory would
+// wait for it, so it is told as well.
+void Kept::announce(Now now, std::uint32_t topic) {
+  Stream& stream = streams_[topic];
+  if (stream.announced == c_.generation) return;
+  stream.announced = c_.generation;
+  c_.announce_topic(now, topic);
+  c_.send(now, PTL_C_STREAM,
+          wire::StreamBody{.alias = topic + 1,
+                           .topic = topic + 1,
+                           .publisher = c_.identity.id,
+                           .start = nodes_[stream.first].sequence,
+                           .previous_last = 0,
+                           .incarnation = c_.identity.incarnation,
+                           .previous_incarnation = 0});
+  for (std::uint32_t n = stream.first; nodes_[n].topic_next != kNil; n = nodes_[n].topic_next) {
+    const std::uint64_t missing = nodes_[n].sequence + 1;
+    const std::uint64_t next = nodes_[nodes_[n].topic_next].sequence;
+    if (missing < next) tell_hole(now, topic, missing, next - 1);
+  }
+}
+
+void Kept::tell_hole(Now now, std::uint32_t topic, std::uint64_t first, std::uint64_t last) {
+  c_.send(
+      now, PTL_C_GAP,
+      wire::GapBody{
+          .first = first, .last = last, .stream = topic + 1, .reason = static_cast<std::uint32_t>(GapReason::refused)});
+}
+
+// Refused whole: nothing of it stays here, the broker tells a GAP in its place, and the application decides whether to
+// publish it anew.
+void Kept::busy(const wire::BusyBody& body) {
   LaneQueue& lane = lanes_[body.lane];
   std::uint32_t n = lane.head;
   while (n != kNil && nodes_[n].sent && nodes_[n].number != body.number) n = nodes_[n].lane_next;
   if (n == kNil || !nodes_[n].sent) return;  // of no message that is kept
-  if (!passes(body.reason)) return give_up(now, lane, n, body.reason);
   tell(EventKind::refused, nodes_[n], body.reason, body.retry_after_ns);
-  const std::uint32_t fresh = lane.fresh;
-  unlink(lane, n);
-  nodes_[n].sent = false;
-  nodes_[n].accepted_told = false;
-  link_before(lane, n, fresh);
-  if (lane.to_send == fresh) lane.to_send = n;
-  ++c_.counters.offered_again;
-  lane.held_until = std::max(lane.held_until, now.mono_ns + body.retry_after_ns);
-}
-
-// Refused for ever: those behind it must not wait for it, so its place in the stream is told as a gap.
-void Kept::give_up(Now now, LaneQueue& lane, std::uint32_t n, std::uint32_t reason) {
-  const Node& node = nodes_[n];
-  tell(EventKind::refused, node, reason, 0);
-  c_.send(now, PTL_C_GAP,
-          wire::GapBody{.first = node.sequence,
-                        .last = node.sequence,
-                        .stream = node.topic + 1,
-                        .reason = static_cast<std::uint32_t>(GapReason::refused)});
   forget(lane, n);
-}
-
-std::uint64_t Kept::next_deadline() const {
-  std::uint64_t earliest = kNever;
-  if (c_.session == kNil) return earliest;
-  for (const LaneQueue& lane : lanes_) {
-    if (lane.to_send != kNil && lane.held_until > 0) earliest = std::min(earliest, lane.held_until);
-  }
-  return earliest;
 }
 
 bool Kept::tell(EventKind kind, const Node& node, std::uint32_t code, std::uint64_t retry_after_ns) {
@@ -242,28 +215,14 @@ bool Kept::tell(EventKind kind, const Node& node, std::uint32_t code, std::uint6
   return true;
 }
 
-void Kept::unlink(LaneQueue& lane, std::uint32_t n) {
-  const Node& node = nodes_[n];
+void Kept::forget(LaneQueue& lane, std::uint32_t n) {
+  Node& node = nodes_[n];
   if (lane.to_send == n) lane.to_send = node.lane_next;
-  if (lane.fresh == n) lane.fresh = node.lane_next;
   if (lane.to_accept == n) {
     lane.to_accept = node.lane_next != kNil && nodes_[node.lane_next].sent ? node.lane_next : kNil;
   }
   (node.lane_prev == kNil ? lane.head : nodes_[node.lane_prev].lane_next) = node.lane_next;
   (node.lane_next == kNil ? lane.tail : nodes_[node.lane_next].lane_prev) = node.lane_prev;
-}
-
-void Kept::link_before(LaneQueue& lane, std::uint32_t n, std::uint32_t before) {
-  const std::uint32_t after = before == kNil ? lane.tail : nodes_[before].lane_prev;
-  nodes_[n].lane_prev = after;
-  nodes_[n].lane_next = before;
-  (after == kNil ? lane.head : nodes_[after].lane_next) = n;
-  (before == kNil ? lane.tail : nodes_[before].lane_prev) = n;
-}
-
-void Kept::forget(LaneQueue& lane, std::uint32_t n) {
-  unlink(lane, n);
-  Node& node = nodes_[n];
   Stream& stream = streams_[node.topic];
   (node.topic_prev == kNil ? stream.first : nodes_[node.topic_prev].topic_next) = node.topic_next;
   (node.topic_next == kNil ? stream.last : nodes_[node.topic_next].topic_prev) = node.topic_prev;

@@ -18,8 +18,7 @@ class Kept {
   void send_all(Now now);  // as far as there is room
   // Turns ACK's `admitted` and `delivered` into events, as far as the queue above has room; again later otherwise.
   void progress();
-  void busy(Now now, const wire::BusyBody& body);
-  std::uint64_t next_deadline() const;
+  void busy(const wire::BusyBody& body);
   std::uint32_t kept() const { return used_; }
 
  private:
@@ -36,19 +35,16 @@ class Kept {
   struct LaneQueue {
     std::uint32_t head = kNil, tail = kNil;
     std::uint32_t to_send = kNil;    // first that is not sent
-    std::uint32_t fresh = kNil;      // first that was not sent in this session yet: refused ones go before it
     std::uint32_t to_accept = kNil;  // first sent that has no `accepted`
-    std::uint64_t held_until = 0;    // BUSY's retry time
   };
   struct Stream {  // my stream of a topic
     std::uint64_t next = 1;
     std::uint32_t first = kNil, last = kNil;  // kept
     std::uint32_t announced = 0;              // session generation
   };
-  void unlink(LaneQueue& lane, std::uint32_t index);
-  void link_before(LaneQueue& lane, std::uint32_t index, std::uint32_t before);
   void forget(LaneQueue& lane, std::uint32_t index);
-  void give_up(Now now, LaneQueue& lane, std::uint32_t index, std::uint32_t reason);
+  void announce(Now now, std::uint32_t topic);
+  void tell_hole(Now now, std::uint32_t topic, std::uint64_t first, std::uint64_t last);
   void send_lane(Now now, std::uint32_t lane);
   bool tell(EventKind kind, const Node& node, std::uint32_t code, std::uint64_t retry_after_ns);
 

@@ -166,7 +166,13 @@ void Core::stream_from_home(std::uint32_t slot, std::uint32_t s, const wire::Str
 void Core::on_gap(std::uint32_t slot, const wire::GapBody& body) {
   if (body.stream == 0 || body.stream > limits_.streams) return bad_control();
   const std::uint32_t s = stream_alias(slot, body.stream);
-  if (s >= kRefusedAlias || !downstreams_[slots_[slot].downstream].broker) return bad_control();
+  if (s >= kRefusedAlias) return bad_control();
+  // A publisher may tell but one kind: what a broker before me refused, which I would wait for in vain.
+  const bool refused = body.reason == static_cast<std::uint32_t>(GapReason::refused);
+  if (!downstreams_[slots_[slot].downstream].broker) {
+    if (!refused || body.last == wire::kUnknownLast) return bad_control();
+    if (body.last <= log_.stream(s).contiguous) return;
+  }
   stand_gap(s, body.first, body.last, body.reason);
 }
 
