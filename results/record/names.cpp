@@ -97,9 +97,9 @@ bool belongs(Writer writer, Kind kind) {
     case Writer::application:
       return number >= 16 && number < 48;
     case Writer::audit:
-      return number >= 48 && number < 80;
+      return (number >= 48 && number < 80) || kind == Kind::detached;
     case Writer::runner:
-      return number >= 80;
+      return number >= 80 || kind == Kind::trace;
   }
   return false;
 }
