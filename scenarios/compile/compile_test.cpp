@@ -336,6 +336,70 @@ TEST(Plan, TenantsShareAddressesAndNothingElse) {
   EXPECT_EQ(p.processes[p.faults[0].processes[0]].name, "hamburg/green/broker");
 }
 
+constexpr const char* kSmall = R"(duration: 30 s
+harbours:
+  a: 50 N, 0 E
+  b: 51 N, 0 E
+  c: 52 N, 0 E
+links:
+  a -- b: {delay: 5 ms, rate: 10 Mbit/s}
+  b -- c: {delay: 5 ms, rate: 40 Mbit/s}
+clients:
+  source: {at: a}
+  sink: {at: [b, c], subscribe: t/x}
+topics:
+  t/x: {retain: 5 s}
+load:
+  l: {kind: periodic, topic: t/x, publisher: source, every: 100 ms, size: 200 B}
+)";
+
+TEST(Plan, PacingIsTheFairShareOfTheNarrowestLink) {
+  const Scratch file(kSmall);
+  const auto compiled = compile_file(file.path().string(), {});
+  ASSERT_TRUE(compiled.plan);
+  EXPECT_TRUE(compiled.messages.empty());
+  // Two sessions leave a over its 10 Mbit/s; two arrive there (from b and c), which binds b and c as well.
+  for (const auto& p : compiled.plan->processes) {
+    if (p.kind == plan::ProcessKind::broker) {
+      EXPECT_EQ(p.send_rate_bps, 4'500'000u) << p.name;
+    }
+  }
+}
+
+std::string warnings_of(std::string text, const std::string& from, const std::string& to) {
+  const auto at = text.find(from);
+  EXPECT_NE(at, std::string::npos) << from;
+  const Scratch file(at == std::string::npos ? text : text.replace(at, from.size(), to));
+  const auto compiled = compile_file(file.path().string(), {});
+  EXPECT_TRUE(compiled.plan);
+  std::string out;
+  for (const auto& line : compiled.messages) out += line.substr(line.rfind("s.yaml")) + "\n";
+  return out;
+}
+
+TEST(Warnings, LoadBeyondTheRateOfALink) {
+  EXPECT_EQ(
+      warnings_of(kSmall, "every: 100 ms, size: 200 B", "every: 10 ms, size: 20 KiB"),
+      "s.yaml:7:3: warning: links.a--b: is offered about 34.668 Mbit/s towards b, more than its rate of 10 Mbit/s\n");
+}
+
+TEST(Warnings, RetentionShorterThanAnOutage) {
+  EXPECT_EQ(warnings_of(kSmall, "load:", "faults:\n  - {cut: a -- b, at: 5 s, for: 6 s}\nload:"),
+            "s.yaml:13:3: warning: topics.t/x.retain: keeps 5 s, but \"cut a -- b\" separates a and b for 6 s: expect "
+            "gaps, or "
+            "keep it as long\n");
+  EXPECT_EQ(
+      warnings_of(kSmall, "load:", "expect:\n  - {gaps: 100}\nfaults:\n  - {cut: a -- b, at: 5 s, for: 6 s}\nload:"),
+      "");
+  EXPECT_EQ(warnings_of(kSmall, "load:", "faults:\n  - {cut: a -- b, at: 5 s, for: 5 s}\nload:"), "");
+}
+
+TEST(Warnings, TopicsThatNobodyPublishesOrReads) {
+  EXPECT_EQ(warnings_of(kSmall, "load:", "  t/y: {}\nload:"),
+            "s.yaml:14:3: warning: topics.t/y: nobody publishes on it; add a load or remove it\n"
+            "s.yaml:14:3: warning: topics.t/y: nobody subscribes to it; nothing of it will be judged\n");
+}
+
 TEST(Plan, ThousandHarboursCompileInSeconds) {
   std::string text = "duration: 5 s\nharbours:\n";
   for (int i = 0; i < 1000; ++i) {
