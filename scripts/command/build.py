@@ -98,7 +98,9 @@ def step(words, log, title):
         with open(log, "wb") as out:
             status = children.run(words, stdout=out, stderr=out, env=env, cwd=ROOT)
         if status:
-            sys.stderr.write("".join(open(log, errors="replace").readlines()[-40:]))
+            lines = open(log, errors="replace").readlines()
+            first = next((at for at, line in enumerate(lines) if line.startswith(("FAILED:", "CMake Error"))), -40)
+            sys.stderr.write("".join(lines[first:][:40]))
     if status:
         raise Cannot(f"{title} failed (above); in {folder()}. If sources are unchanged, delete that folder and try again")
 
