@@ -32,16 +32,24 @@ def origin(plan_or_scenario, files):
     raise Usage(f"{plan_or_scenario}: it replays {missing}, which is not in {here}")
 
 
+def verified(plan, plan_or_scenario):
+    """The folder where what is replayed lies now; Usage where a file is missing or is not the one that was planned."""
+    files = replayed(plan)
+    source = origin(plan_or_scenario, files)
+    for path, sha256 in files.items():
+        if sha256 and versions.sha256(source / path) != sha256:
+            raise Usage(f"{source / path}: not the file that the plan was made with (SHA-256 {sha256})")
+    return source
+
+
 def bring(plan, plan_or_scenario, run):
     """Copies what is replayed into the run; returns the folder from which the plan's paths are found."""
     files = replayed(plan)
     if not files:
         return run
-    source, target = origin(plan_or_scenario, files), nested(run, files)
+    source, target = verified(plan, plan_or_scenario), nested(run, files)
     target.mkdir(parents=True, exist_ok=True)
-    for path, sha256 in files.items():
-        if sha256 and versions.sha256(source / path) != sha256:
-            raise Usage(f"{source / path}: not the file that the plan was made with (SHA-256 {sha256})")
+    for path in files:
         if pathlib.PurePath(path).is_absolute():
             continue
         (target / path).parent.mkdir(parents=True, exist_ok=True)

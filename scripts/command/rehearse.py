@@ -372,7 +372,9 @@ def run(options, make_ready):
         raise Usage(f"{path}: a folder; a scenario or plan file is needed")
     make_ready()
     plan_text = compiled(options)
-    folder = prepared(options, json.loads(plan_text))
+    plan = json.loads(plan_text)
+    inputs.verified(plan, path)
+    folder = prepared(options, plan)
     this = Rehearsal(options, folder, plan_text)
     try:
         this.begin()
