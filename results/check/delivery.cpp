@@ -13,9 +13,10 @@ void Counts::add(const Counts& o) {
   duplicates += o.duplicates, disorder += o.disorder;
 }
 
-// A subscriber incarnation and a publisher incarnation on one topic, with all that does not change from message to
-// message.
+// A subscriber incarnation and a publisher incarnation on one topic, with all that does not change between messages.
 struct DeliveryJudge::Pair {
+  Pair(Subscriber& s_, std::size_t subscriber_, Sent& sent_, const Received* r_, Counts& counts_)
+      : s(s_), subscriber(subscriber_), sent(sent_), r(r_), counts(counts_) {}
   Subscriber& s;
   std::size_t subscriber;
   Sent& sent;
@@ -27,7 +28,6 @@ struct DeliveryJudge::Pair {
   Ns close = 0;                     // the subscription ended then
   bool closed_early = false;        // before the end of the run
   bool away_at_end = false;         // the chain is broken when the run ends
-  Ns away_ns = 0;                   // for how long
   Ns last_disturbed = 0;
   Ns detach_ns = 0;
   std::size_t hole = 0;  // walks r->holes
@@ -129,6 +129,23 @@ bool DeliveryJudge::explained(const Pair& pair, const GapTold& gap, const Messag
   }
 }
 
+// By when it should have come: `settle` after it was admitted, or after the last disturbance on its way that began by
+// then.
+DeliveryJudge::Due DeliveryJudge::due(const Pair& pair, Ns admitted) const {
+  Due out{admitted + plan_.settle_ns, false, 0};
+  for (const Interval& i : timeline_.chain(pair.home, pair.broker, pair.s.process)) {
+    if (i.from >= pair.close || i.from > out.at) break;
+    if (i.to < admitted) continue;
+    if (i.to >= pair.close) {
+      out.away = true;
+      out.away_ns = pair.close - i.from;
+    } else {
+      out.at = std::max(out.at, i.to + plan_.settle_ns);
+    }
+  }
+  return out;
+}
+
 void DeliveryJudge::judge_message(Pair& pair, Message& m, std::uint64_t sequence) {
   const Received* r = pair.r;
   if (!m.answered() || m.refused) return;
@@ -173,7 +190,8 @@ void DeliveryJudge::judge_message(Pair& pair, Message& m, std::uint64_t sequence
                     fmt::format("{}: reason {}, told at {} ns", place(pair, sequence), told->reason, told->at));
     return;
   }
-  const Ns due = std::max(admitted, pair.last_disturbed) + plan_.settle_ns;
+  const Due until = due(pair, admitted);
+  const Ns due = until.at;
   const bool after_close = pair.closed_early && due > pair.close && !(hole || passed);
   // R2 asks more than R1: who was attached when it was received has it, or was told, whatever happened next.
   const bool attached = m.received != kNever && m.received < pair.close && r != nullptr && r->cursor_at <= m.received;
@@ -194,10 +212,10 @@ void DeliveryJudge::judge_message(Pair& pair, Message& m, std::uint64_t sequence
   if (!whole) {
     ++pair.counts.undecided;
     judgement_.undecided(Rule::records, "missing, but so are rows", family, place(pair, sequence));
-  } else if (hole || passed || promised || (!pair.away_at_end && due <= pair.close)) {
+  } else if (hole || passed || promised || (!until.away && due <= pair.close)) {
     ++pair.counts.lost;
     judgement_.fail(Rule::r1, "lost", family, fmt::format("{}: accepted at {} ns", place(pair, sequence), m.accepted));
-  } else if (pair.away_at_end && pair.away_ns > pair.detach_ns) {
+  } else if (until.away && until.away_ns > pair.detach_ns) {
     --pair.counts.owed;
     ++pair.counts.excused;
   } else {
@@ -220,7 +238,6 @@ void DeliveryJudge::judge_pair(Subscriber& s, Sent& sent, const Received* r, Pai
     if (i.from >= pair.close) break;
     if (i.to >= pair.close) {
       pair.away_at_end = true;
-      pair.away_ns = pair.close - i.from;
     } else {
       pair.last_disturbed = i.to;
     }
@@ -260,23 +277,8 @@ void DeliveryJudge::judge_subscriber(Subscriber& s, std::size_t index) {
     for (const std::size_t i : sent_of_topic_[t]) {
       Sent& sent = ledger_.sent()[i];
       const auto at = received.find(std::tuple(sent.process, t, sent.incarnation));
-      Pair pair{s,
-                index,
-                sent,
-                at == received.end() ? nullptr : at->second,
-                by_topic_[t],
-                0,
-                0,
-                asked,
-                kNever,
-                0,
-                false,
-                false,
-                0,
-                0,
-                0,
-                0,
-                {}};
+      Pair pair{s, index, sent, at == received.end() ? nullptr : at->second, by_topic_[t]};
+      pair.asked = asked;
       judge_pair(s, sent, pair.r, pair);
     }
   }

@@ -39,6 +39,12 @@ class DeliveryJudge {
 
  private:
   struct Pair;
+  struct Due {
+    Ns at;
+    bool away;   // the chain is broken when the subscription or the run ends
+    Ns away_ns;  // for how long
+  };
+  Due due(const Pair& pair, Ns admitted) const;
   void judge_subscriber(Subscriber& s, std::size_t index);
   void judge_pair(Subscriber& s, Sent& sent, const Received* r, Pair& pair);
   void judge_message(Pair& pair, Message& m, std::uint64_t sequence);

@@ -270,9 +270,15 @@ Subscriber SubscriberReader::read(const RecordFile& file) {
         break;
       case Kind::session_up:
         s_.first_session = std::min(s_.first_session, file.time(row));
+        if (s_.session_is_up) {
+          judgement_.undecided(Rule::records, "session_down rows missing", file.name,
+                               fmt::format("row {}: a second session while one is up", row.number));
+        }
+        s_.session_is_up = true;
         break;
       case Kind::session_down:
         s_.session_rows_missing |= s_.first_session == kNever;
+        s_.session_is_up = false;
         break;
       default:
         break;

@@ -66,7 +66,8 @@ struct Subscriber {
   std::map<std::pair<Index, Index>, std::uint32_t> newest;  // (topic, publisher) -> incarnation delivered last
   Ns first_session = kNever;
   bool session_rows_missing = false;  // a session ended that never began
-  std::string before_session;         // the first delivery before any session, if one is
+  bool session_is_up = false;
+  std::string before_session;  // the first delivery before any session, if one is
   Ns close() const { return life == nullptr || life->to == kNever ? kNever : life->to; }
 };
 
