@@ -95,6 +95,11 @@ enum ptl_window_result { PTL_W_FRESH = 0, PTL_W_OLD, PTL_W_REPLAY, PTL_W_BUSY };
   ((void)__builtin_memcpy((to), (const uint8_t*)(context) + (from), (bytes)), 0)
 #endif
 
+/* Where another CPU's step matters most; the race test waits here now and then. Nothing elsewhere. */
+#ifndef PTL_RACE_POINT
+#define PTL_RACE_POINT() ((void)0)
+#endif
+
 PTL_INLINE uint8_t* ptl_data(struct ptl_slot* slot) {
   return (uint8_t*)slot + sizeof(struct ptl_slot);
 }
@@ -233,11 +238,13 @@ PTL_INLINE enum ptl_accept_result ptl_accept(struct ptl_slot* slot, uint32_t ope
     }
     if (ptl_low(gate) != PTL_OPEN) /* whole, and yet another fragment: of another shape, or just discarded */
       return PTL_LOAD(&slot->shape) == fragment->shape ? PTL_A_STALE : PTL_A_LIE;
+    PTL_RACE_POINT();
     if (PTL_CAS(claim, word, word | bit) == word) break;
   }
   if (i == PTL_TRIES) return PTL_A_BUSY;
 
   /* The bit is ours: until `done` has our bytes the slot cannot be READY, nor reopened without the barrier. */
+  PTL_RACE_POINT();
   shape = PTL_CAS(&slot->shape, 0, fragment->shape);
   if (shape == 0) {
     slot->first_seen = now_ns;
@@ -259,6 +266,7 @@ PTL_INLINE enum ptl_accept_result ptl_accept(struct ptl_slot* slot, uint32_t ope
   }
   slot->crc[fragment->index & (PTL_FRAGMENTS_MAX - 1)] = fragment->crc;
 
+  PTL_RACE_POINT();
   done = __sync_fetch_and_add(&slot->done, (uint64_t)length) + length;
   if (done != ptl_shape_bytes(fragment->shape)) return PTL_A_TAKEN;
   if (PTL_CAS(&slot->gate, ptl_word(opening, PTL_OPEN), ptl_word(opening, PTL_READY)) != ptl_word(opening, PTL_OPEN))
