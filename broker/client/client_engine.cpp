@@ -76,7 +76,8 @@ struct ClientEngine::State {
   bool ready = false;
   bool stalled = false;  // stopped for want of room above
   bool budget_spent = false;
-  bool closing = false;  // closed after an overflow; its end has not been told yet
+  bool more_to_tell = false;  // of a snapshot
+  bool closing = false;       // closed after an overflow; its end has not been told yet
 };
 
 // Everything that can be done now, in one order, with bounded work.
@@ -96,7 +97,7 @@ void ClientEngine::State::pump(Now now) {
   while (c.endpoint.poll_progress(session)) {
   }
   kept.progress();
-  if (interest.syncing()) interest.sync_step(now, cursors);
+  more_to_tell = interest.syncing() && interest.sync_step(now, cursors);
   kept.send_all(now);
   cursors.flush_delivered();
   if (cursors.overflowed() && !closing && c.session != kNil) {
@@ -363,7 +364,7 @@ std::uint64_t ClientEngine::next_deadline() const {
 }
 
 bool ClientEngine::more_work() const {
-  return s_ != nullptr && (s_->budget_spent || s_->interest.syncing() || (s_->stalled && s_->room()));
+  return s_ != nullptr && (s_->budget_spent || s_->more_to_tell || (s_->stalled && s_->room()));
 }
 
 const ClientCounters& ClientEngine::counters() const {

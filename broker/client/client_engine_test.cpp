@@ -366,6 +366,21 @@ TEST_F(Client, SnapshotWithCursorsAtReconnect) {
   EXPECT_EQ(delivered(), 3u);
 }
 
+TEST_F(Client, ASnapshotWaitsForRoomOnTheControlLane) {
+  standing();
+  down();
+  told();
+  fake->control_room = 0;
+  up();
+  publish("p");
+  EXPECT_EQ(told(), "");
+  EXPECT_FALSE(engine_->more_work());
+  fake->control_room = 100;
+  tick();
+  EXPECT_EQ(told(), "begin@1, +t@1, TOPIC t, RESUME 1@1, end@1, TOPIC p, STREAM 1");
+  EXPECT_EQ(sent(), "1");
+}
+
 TEST_F(Client, AskedForInterestOrCursorsItAnswers) {
   standing();
   control(PTL_C_ASK, wire::AskBody{.what = wire::kAskCursors});

@@ -13,6 +13,8 @@
 namespace portolan::broker::client {
 
 inline constexpr std::uint32_t kLanes = PTL_LANES;
+// Room on the control lane that announcements and snapshots leave to everything else.
+inline constexpr std::uint32_t kControlReserve = 8;
 
 // Session message numbers are 32 bits and wrap.
 inline bool at_or_before(std::uint32_t a, std::uint32_t b) {

@@ -75,6 +75,9 @@ bool Endpoint::send_control(Now, SessionId, std::uint32_t control, std::span<con
   fake->control.push_back({control, {body.begin(), body.end()}});
   return true;
 }
+std::uint32_t Endpoint::control_room(SessionId) const {
+  return fake->control_room;
+}
 Progress Endpoint::progress(SessionId, Lane lane) const {
   return fake->progress[static_cast<int>(lane)];
 }

@@ -35,6 +35,7 @@ struct FakeEndpoint {
   InterestState interest;
   bool room = true;
   bool room_again = false;
+  std::uint32_t control_room = 1'000;
   std::uint32_t closed = 0;
   SessionId session = 0;
   Store* store = nullptr;

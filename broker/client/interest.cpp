@@ -102,6 +102,7 @@ void Interest::ask(std::uint32_t what) {
 
 bool Interest::sync_step(Now now, const Cursors& cursors) {
   for (std::uint32_t sent = 0; sent < kStep && phase_ != Phase::idle; ++sent) {
+    if (c_.endpoint.control_room(c_.session) < kControlReserve) return false;  // goes on when an ACK has made room
     switch (phase_) {
       case Phase::idle:
         break;

@@ -20,7 +20,7 @@ class Interest {
   Cursors::Wanted wanted(std::string_view topic) const;
   // An unsubscribe that the broker may not have seen yet.
   bool removal_on_its_way() const { return removed_version_ > confirmed_version_; }
-  // Sends the next part of a snapshot; false when nothing is left to send.
+  // Sends the next part of a snapshot; true when more can be sent at once.
   bool sync_step(Now now, const Cursors& cursors);
   bool syncing() const { return phase_ != Phase::idle; }
   bool stands(std::uint32_t filter, std::uint64_t version) const {

@@ -54,6 +54,7 @@ ClientEngine::Published Kept::publish(Now now, std::string_view topic, Lane lane
   nodes_[n].topic_prev = stream.last;
   (stream.last == kNil ? stream.first : nodes_[stream.last].topic_next) = n;
   stream.last = n;
+  ++stream.kept;
   LaneQueue& queue = lanes_[lane_index];
   nodes_[n].lane_prev = queue.tail;
   (queue.tail == kNil ? queue.head : nodes_[queue.tail].lane_next) = n;
@@ -91,7 +92,7 @@ void Kept::send_lane(Now now, std::uint32_t lane_index) {
   if (c_.session == kNil || (no_room_ >> lane_index & 1u) != 0) return;
   while (lane.to_send != kNil) {
     Node& node = nodes_[lane.to_send];
-    announce(now, node.topic);
+    if (!announce(now, node.topic)) return;  // until acknowledgements make room on the control lane
     const Outgoing out{.message = node.message,
                        .topic = node.topic + 1,
                        .publisher = node.topic + 1,
@@ -145,9 +146,12 @@ void Kept::progress() {
 
 // TOPIC and STREAM, once a session. What was refused is missing among what is kept; a broker that lost its memory would
 // wait for it, so it is told as well.
-void Kept::announce(Now now, std::uint32_t topic) {
+bool Kept::announce(Now now, std::uint32_t topic) {
   Stream& stream = streams_[topic];
-  if (stream.announced == c_.generation) return;
+  if (stream.announced == c_.generation) return true;
+  const std::uint64_t holes = nodes_[stream.last].sequence - nodes_[stream.first].sequence + 1 - stream.kept;
+  const std::uint64_t wanted = std::min<std::uint64_t>(holes + kControlReserve, c_.limits.control_queue / 2);
+  if (c_.endpoint.control_room(c_.session) < wanted) return false;
   stream.announced = c_.generation;
   c_.announce_topic(now, topic);
   c_.send(now, PTL_C_STREAM,
@@ -163,6 +167,7 @@ void Kept::announce(Now now, std::uint32_t topic) {
     const std::uint64_t next = nodes_[nodes_[n].topic_next].sequence;
     if (missing < next) tell_hole(now, topic, missing, next - 1);
   }
+  return true;
 }
 
 void Kept::tell_hole(Now now, std::uint32_t topic, std::uint64_t first, std::uint64_t last) {
@@ -226,6 +231,7 @@ void Kept::forget(LaneQueue& lane, std::uint32_t n) {
   Stream& stream = streams_[node.topic];
   (node.topic_prev == kNil ? stream.first : nodes_[node.topic_prev].topic_next) = node.topic_next;
   (node.topic_next == kNil ? stream.last : nodes_[node.topic_next].topic_prev) = node.topic_prev;
+  --stream.kept;
   c_.store.release(node.message);
   node = Node{};
   node.lane_next = free_;

@@ -40,10 +40,11 @@ class Kept {
   struct Stream {  // my stream of a topic
     std::uint64_t next = 1;
     std::uint32_t first = kNil, last = kNil;  // kept
-    std::uint32_t announced = 0;              // session generation
+    std::uint32_t kept = 0;
+    std::uint32_t announced = 0;  // session generation
   };
   void forget(LaneQueue& lane, std::uint32_t index);
-  void announce(Now now, std::uint32_t topic);
+  bool announce(Now now, std::uint32_t topic);
   void tell_hole(Now now, std::uint32_t topic, std::uint64_t first, std::uint64_t last);
   void send_lane(Now now, std::uint32_t lane);
   bool tell(EventKind kind, const Node& node, std::uint32_t code, std::uint64_t retry_after_ns);

@@ -1,0 +1,190 @@
+#include "broker/testing/chaos.hpp"
+
+#include <string>
+#include <vector>
+
+#include "broker/testing/world.hpp"
+
+namespace portolan::broker::testing {
+namespace {
+
+class Life {
+ public:
+  Life(std::uint64_t seed, const ChaosOptions& options)
+      : options_(options), draw_(seed ^ 0xC4A05), w_(seed, world_options(options)) {
+    for (std::uint32_t i = 0; i < options.brokers; ++i)
+      brokers_.push_back(w_.broker(std::string(1, static_cast<char>('a' + i))));
+    for (const Node b : brokers_) {
+      for (std::uint32_t i = 0; i < options.clients_per_broker; ++i) {
+        clients_.push_back({w_.client(b, "c" + std::to_string(clients_.size())), b, {}});
+      }
+    }
+    for (Client& c : clients_) subscribe(c);
+    w_.run_for(2 * kSecond);
+  }
+
+  ChaosResult run() {
+    const std::uint64_t start = w_.now();
+    const std::uint64_t end = start + options_.seconds * kSecond;
+    for (std::uint32_t i = 0; i < options_.faults; ++i) schedule_fault(start, end);
+    for (std::uint32_t i = 0; i < options_.kills; ++i) {
+      const std::uint64_t slice = (end - start) / options_.kills;
+      w_.at(start + slice * i + draw_.below(slice), [this] { kill_one(); });
+    }
+    while (w_.now() < end) {
+      act();
+      w_.run_for(draw_.between(1, 20) * kMilli);
+    }
+    calm();
+    w_.settle(40 * kSecond);
+    ChaosResult result;
+    result.verdict = w_.verdict();
+    result.published = w_.oracle().totals().published;
+    result.delivered = w_.oracle().totals().delivered;
+    result.gaps = w_.oracle().totals().gaps;
+    result.trace = w_.trace_hash();
+    result.virtual_ns = w_.now();
+    return result;
+  }
+
+ private:
+  struct Client {
+    Node node;
+    Node broker;
+    std::vector<std::string> filters;
+  };
+
+  static WorldOptions world_options(const ChaosOptions& options) {
+    WorldOptions w;
+    w.between_brokers_ns = 5 * kMilli;
+    // No outage lasts as long as this, so no gap has an excuse but death.
+    w.detach_ns = (options.seconds + 20) * kSecond;
+    w.retain_ns = 600 * kSecond;
+    w.retain_bytes = 0;
+    return w;
+  }
+
+  Client& any_client() { return clients_[draw_.below(clients_.size())]; }
+  Node any_broker() { return brokers_[draw_.below(brokers_.size())]; }
+  std::string any_topic() {
+    static const char* const names[] = {"ais/1/position", "ais/2/position", "berth/1", "radar/tile"};
+    return names[draw_.below(4)];
+  }
+
+  void subscribe(Client& c) {
+    static const char* const filters[] = {"ais/+/position", "berth/#", "#", "radar/tile", "ais/1/position"};
+    const std::string filter = filters[draw_.below(5)];
+    for (const std::string& f : c.filters) {
+      if (f == filter) return;
+    }
+    c.filters.push_back(filter);
+    w_.subscribe(c.node, filter);
+  }
+
+  void act() {
+    Client& c = any_client();
+    if (!w_.alive(c.node) || w_.paused(c.node)) return;
+    if (draw_.below(200) == 0) return subscribe(c);
+    const std::uint64_t kind = draw_.below(60);
+    std::uint32_t bytes = static_cast<std::uint32_t>(draw_.between(1, 300));
+    if (options_.long_messages && kind == 0) bytes = static_cast<std::uint32_t>(draw_.between(1'201, 70'000));
+    w_.publish(c.node, any_topic(), bytes);
+  }
+
+  void schedule_fault(std::uint64_t start, std::uint64_t end) {
+    const std::uint64_t at = start + draw_.below(end - start);
+    const std::uint64_t length = draw_.between(20 * kMilli, 3 * kSecond);
+    Node a = any_broker(), b = any_broker();
+    if (draw_.below(3) == 0 || a == b) {
+      const Client& c = any_client();
+      a = c.node;
+      b = c.broker;
+    }
+    switch (draw_.below(6)) {
+      case 0:
+        w_.at(at, [=, this] { w_.cut(a, b); });
+        break;
+      case 1:
+        w_.at(at, [=, this] { w_.cut_one_way(a, b); });
+        break;
+      case 2: {
+        const auto loss = static_cast<std::uint32_t>(draw_.between(5'000, 200'000));
+        w_.at(at, [=, this] { w_.both(a, b, [=](Path& p) { p.loss = loss; }); });
+        break;
+      }
+      case 3:
+        w_.at(at, [=, this] {
+          w_.both(a, b, [](Path& p) {
+            p.burst_start = 10'000;
+            p.burst_ns = 30 * kMilli;
+          });
+        });
+        break;
+      case 4:
+        w_.at(at, [=, this] {
+          w_.both(a, b, [](Path& p) {
+            p.reorder = 300'000;
+            p.reorder_ns = 20 * kMilli;
+            p.duplicate = 100'000;
+            p.jitter_ns = kMilli;
+          });
+        });
+        break;
+      default: {
+        const Node who = draw_.below(2) == 0 ? a : b;
+        w_.at(at, [=, this] { w_.pause(who); });
+        w_.at(at + length, [=, this] { w_.resume(who); });
+        return;
+      }
+    }
+    w_.at(at + length, [=, this] { heal(a, b); });
+  }
+
+  void heal(Node a, Node b) {
+    w_.both(a, b, [](Path& p) {
+      const std::uint64_t delay = p.delay_ns;
+      p = Path{};
+      p.delay_ns = delay;
+    });
+  }
+
+  // Any one process, and back after a while; a client subscribes anew, for its subscriptions died with it.
+  void kill_one() {
+    const bool broker = draw_.below(2) == 0;
+    Client& c = any_client();
+    const Node who = broker ? any_broker() : c.node;
+    w_.kill(who);
+    w_.at(w_.now() + draw_.between(10 * kMilli, 2 * kSecond), [=, this, &c] {
+      w_.restart(who);
+      if (broker) return;
+      for (const std::string& filter : c.filters) w_.subscribe(c.node, filter);
+    });
+  }
+
+  void calm() {
+    w_.run_for(4 * kSecond);  // what was scheduled has ended by itself
+    for (const Node a : brokers_) {
+      for (const Node b : brokers_) {
+        if (a != b) heal(a, b);
+      }
+    }
+    for (const Client& c : clients_) heal(c.node, c.broker);
+    for (Client& c : clients_) {
+      if (w_.paused(c.node)) w_.resume(c.node);
+    }
+  }
+
+  ChaosOptions options_;
+  Draw draw_;
+  World w_;
+  std::vector<Node> brokers_;
+  std::vector<Client> clients_;
+};
+
+}  // namespace
+
+ChaosResult chaos(std::uint64_t seed, const ChaosOptions& options) {
+  return Life(seed, options).run();
+}
+
+}  // namespace portolan::broker::testing

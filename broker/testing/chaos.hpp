@@ -1,0 +1,26 @@
+// One random life of a small world, made from one seed: faults of every kind, one after the other or at once, while
+// clients publish, subscribe and go; then everything heals and the oracle judges. Used by chaos_test.cpp.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace portolan::broker::testing {
+
+struct ChaosOptions {
+  std::uint32_t brokers = 3;
+  std::uint32_t clients_per_broker = 2;
+  std::uint64_t seconds = 12;  // of faults; healing comes on top
+  std::uint32_t kills = 1;     // brokers and publishers die one at a time, each back and settled before the next
+  std::uint32_t faults = 6;    // cuts, one-way cuts, loss, reordering, pauses; these may overlap
+  bool long_messages = true;
+};
+
+struct ChaosResult {
+  std::string verdict;  // empty: all held
+  std::uint64_t published = 0, delivered = 0, gaps = 0, trace = 0, virtual_ns = 0;
+};
+
+ChaosResult chaos(std::uint64_t seed, const ChaosOptions& options);
+
+}  // namespace portolan::broker::testing
