@@ -4,6 +4,7 @@ import collections
 import math
 
 import numpy as np
+from matplotlib.collections import PolyCollection
 
 import coast
 import labels
@@ -123,11 +124,9 @@ class _Map:
         west, south, east, north = self.box
         degrees = (west, unmercator(south), east, unmercator(north))
         land, lakes, source = coast.rings(degrees, "l" if east - west > 40 else "i")
-        for ring in land:
-            self.ax.fill(ring[:, 0], mercator(np.clip(ring[:, 1], -80, 84)), fc=LAND, ec=COAST, lw=0.6, zorder=1)
-        for ring in lakes:
-            if len(ring) > 25:
-                self.ax.fill(ring[:, 0], mercator(ring[:, 1]), fc=SEA, ec=COAST, lw=0.3, zorder=1.1)
+        for rings, colour, width, order in ((land, LAND, 0.6, 1), ([r for r in lakes if len(r) > 25], SEA, 0.3, 1.1)):
+            flat = [np.column_stack((r[:, 0], mercator(np.clip(r[:, 1], -80, 84)))) for r in rings]
+            self.ax.add_collection(PolyCollection(flat, facecolors=colour, edgecolors=COAST, linewidths=width, zorder=order), autolim=False)
         credit = f"Coast: {source}, Wessel and Smith 1996, LGPL" if "GSHHG" in source else f"Coast: {source}"
         text = self.ax.annotate(credit, (1, 0), xycoords="axes fraction", xytext=(-5, 5), textcoords="offset points",
                                 ha="right", va="bottom", fontsize=6, color=QUIET, zorder=9)
@@ -155,8 +154,7 @@ class _Map:
             if faults:
                 self.ax.plot(x, y, color="white", lw=4.2, alpha=0.9, zorder=2)
             self.ax.plot(x, y, color=colour, lw=2.3 if faults else 1.1, ls=style, alpha=1 if faults else 0.6, zorder=2.1)
-            self.placer.lines.append(line)
-            drawn.append((link, line, faults, colour))
+            drawn.append((link, line, self.placer.add_line(line), faults, colour))
         return drawn
 
     def size(self, text, **font):
@@ -199,20 +197,20 @@ class _Map:
                 self.badge(places[i], hit, colour)
 
     def delays(self, drawn):
-        for link, line, faults, colour in drawn:
+        for link, line, number, faults, colour in drawn:
             if faults:
                 size = 9 * self.scale
-                at = self.placer.along(line, size * max(1, len(_numbers(faults)) * 0.7), size, 1e7)
+                at = self.placer.along(line, number, size * max(1, len(_numbers(faults)) * 0.7), size, 1e7)
                 if at is not None:
                     self.badge(at, faults, colour)
         if len(drawn) > MANY_LINKS:
             return
-        for link, line, faults, colour in drawn:
+        for link, line, number, faults, colour in drawn:
             loss = mean_loss(link["a_to_b"]["loss"])
             text = f"{link['a_to_b']['delay_ns'] / 1e6:.2g} ms" + (f"\n{100 * loss:.2g} % lost" if loss >= NOTABLE_LOSS else "")
             font = {"fontsize": 7.2, "linespacing": 1.0}
             width, height = self.size(text, **font)
-            at = self.placer.along(line, width + 4, height + 3)
+            at = self.placer.along(line, number, width + 4, height + 3)
             if at is not None:
                 self.ax.text(*self.back(at), text, color=colour, ha="center", va="center", zorder=4,
                              bbox={"boxstyle": "round,pad=0.1", "fc": PAPER, "ec": "none", "alpha": 0.85}, **font)

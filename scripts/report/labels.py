@@ -15,34 +15,48 @@ def overlap(a, b):
     return max(0.0, min(a[2], b[2]) - max(a[0], b[0])) * max(0.0, min(a[3], b[3]) - max(a[1], b[1]))
 
 
-def length_inside(line, box):
-    """Roughly how much of a polyline runs through a box."""
-    total = 0.0
-    for (x0, y0), (x1, y1) in zip(line, line[1:]):
-        n = max(2, int(math.hypot(x1 - x0, y1 - y0) / 4))
-        t = (np.arange(n) + 0.5) / n
-        x, y = x0 + t * (x1 - x0), y0 + t * (y1 - y0)
-        total += np.count_nonzero((x > box[0]) & (x < box[2]) & (y > box[1]) & (y < box[3])) * 4
-    return total
+STEP = 4  # pixels between the points by which a line's way through a box is measured
+
+
+def dotted(line):
+    """A polyline as points STEP apart."""
+    line = np.asarray(line, float)
+    at = np.concatenate(([0], np.cumsum(np.hypot(*np.diff(line, axis=0).T))))
+    wanted = np.arange(STEP / 2, max(at[-1], STEP), STEP)
+    return np.column_stack([np.interp(wanted, at, line[:, axis]) for axis in (0, 1)])
+
+
+def length_inside(dots, box):
+    """Roughly how much of a dotted line runs through a box."""
+    if not len(dots):
+        return 0
+    x, y = dots.T
+    return STEP * int(np.count_nonzero((x > box[0]) & (x < box[2]) & (y > box[1]) & (y < box[3])))
 
 
 class Placer:
     def __init__(self, frame):
         self.frame = frame   # the map's own box
         self.solid = []      # boxes that no label may cover
-        self.lines = []      # polylines that labels had better not cover
+        self.dots = np.empty((0, 2))  # of the lines that labels had better not cover
+        self.line_of = np.empty(0, int)
+
+    def add_line(self, line):
+        """Labels avoid this line from now on; returns its number."""
+        dots, number = dotted(line), int(self.line_of.max(initial=-1)) + 1
+        self.dots = np.vstack((self.dots, dots))
+        self.line_of = np.append(self.line_of, np.full(len(dots), number))
+        return number
 
     def block(self, box):
         self.solid.append(box)
 
-    def cost(self, box, lines=True):
+    def cost(self, box, but=None):
         f = self.frame
         if box[0] < f[0] or box[1] < f[1] or box[2] > f[2] or box[3] > f[3]:
             return FAR
         cost = 60.0 * sum(overlap(box, other) for other in self.solid)
-        if lines:
-            cost += 14.0 * sum(length_inside(line, box) for line in self.lines)
-        return cost
+        return cost + 14.0 * length_inside(self.dots if but is None else self.dots[self.line_of != but], box)
 
     def beside(self, x, y, width, height, gap):
         """The centre of a label beside a point, or None where no place lies within the frame."""
@@ -60,8 +74,8 @@ class Placer:
             self.block(chosen)
         return best
 
-    def along(self, line, width, height, tolerance=900.0):
-        """The centre of a label on a polyline, or None where every place would cover something."""
+    def along(self, line, number, width, height, tolerance=900.0):
+        """The centre of a label on a line of this number, or None where every place would cover something."""
         line = np.asarray(line)
         steps = np.hypot(*np.diff(line, axis=0).T)
         at = np.concatenate(([0], np.cumsum(steps)))
@@ -69,9 +83,7 @@ class Placer:
         for rank, share in enumerate((.5, .42, .58, .34, .66, .27, .73, .2, .8)):
             x, y = (np.interp(share * at[-1], at, line[:, axis]) for axis in (0, 1))
             box = (x - width / 2, y - height / 2, x + width / 2, y + height / 2)
-            cost = self.cost(box, lines=False) + 40 * rank
-            cost += 14.0 * sum(length_inside(other, box) for other in self.lines if other is not None and len(other) and
-                               not np.array_equal(other, line))
+            cost = self.cost(box, but=number) + 40 * rank
             if cost < best_cost:
                 best, best_cost, chosen = (x, y), cost, box
         if best:

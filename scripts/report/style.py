@@ -9,7 +9,6 @@ import matplotlib.pyplot as plt  # noqa: E402
 SEA, LAND, COAST, INK, QUIET, PAPER = "#dbe8f0", "#f3efe4", "#a59d88", "#1d2733", "#5b6773", "#ffffff"
 GOOD, BAD, WARN = "#1b6b45", "#a3241c", "#8a5a00"
 SERIES = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#B8860B", "#56B4E9", "#5b4b8a", "#333333"]
-STYLES = ["-", (0, (6, 2)), (0, (2, 1.5)), (0, (7, 2, 1.5, 2)), (0, (1, 1)), (0, (9, 3)), (0, (4, 1, 1, 1, 1, 1)), (0, (3, 3))]
 # Where a delivery's time went, in the order in which it is stacked: colour and hatch.
 PARTS = {"propagation": ("#b4c4d2", ""), "serialisation": ("#56B4E9", "///"), "queueing": ("#E69F00", "..."),
          "repair": ("#D55E00", "xxx"), "broker": ("#0072B2", "")}
@@ -42,3 +41,13 @@ def save(figure, path):
     """Writes a picture; equal figures are equal bytes."""
     figure.savefig(path, metadata={"Software": "portolan"})
     plt.close(figure)
+
+
+def figure_key(figure, handles, labels=None, columns=4):
+    """One key for the whole figure, in a strip of its own below the panels."""
+    rows = -(-len(handles) // columns)
+    strip = (0.16 + 0.2 * rows) / figure.get_figheight()
+    figure.get_layout_engine().set(rect=(0, strip, 1, 1 - strip))
+    legend = figure.legend(handles=handles, loc="lower center", bbox_to_anchor=(0.5, 0), ncol=min(columns, len(handles)),
+                           borderaxespad=0.2, **({"labels": labels} if labels else {}))
+    legend.set_in_layout(False)
