@@ -1,0 +1,180 @@
+// ACK and HEARTBEAT, written and read: what came, what is missing for long enough to be sent again, how far lanes and
+// credit have moved (PROTOCOL.md "ACK", "HEARTBEAT", "Repair").
+#include <algorithm>
+
+#include "broker/session/state.hpp"
+
+namespace portolan::broker {
+
+using session::AckBody;
+using session::AckRange;
+using session::HeartbeatBody;
+using session::SentKind;
+using session::SentPacket;
+
+void Endpoint::State::ask_ack(Session& s, std::uint64_t within_ns) {
+  s.ack_due_ns = std::min(s.ack_due_ns, now.mono_ns + within_ns);
+}
+
+std::uint32_t Endpoint::State::write_ack(Session& s, std::uint8_t* payload) {
+  AckBody body;
+  AckRange ranges[session::kAckRangesMax];
+  const std::uint32_t count = s.in.describe(body, ranges, session::kAckRangesMax);
+  s.credit_given = credit_offer(s);
+  body.settled = s.out.settled();
+  body.credit = s.credit_given;
+  body.bytes = s.bytes_received;
+  body.delay_ns = static_cast<std::uint32_t>(std::min<std::uint64_t>(now.mono_ns - s.in.largest_at_ns(), 0xFFFFFFFFu));
+  body.ce_marks = s.ce_marks;
+  for (std::uint32_t l = 0; l < kLanes; ++l) {
+    body.admitted[l] = s.lanes_in[l].admitted;
+    body.delivered[l] = s.lanes_in[l].delivered;
+  }
+  session::put(payload, body);
+  for (std::uint32_t i = 0; i < count; ++i) session::put(payload + sizeof body + i * sizeof(AckRange), ranges[i]);
+  s.ack_due_ns = kNever;
+  s.unacknowledged = 0;
+  ++counters.acks_out;
+  return static_cast<std::uint32_t>(sizeof body + count * sizeof(AckRange));
+}
+
+Drop Endpoint::State::receive_ack(Session& s, std::span<const std::uint8_t> payload) {
+  if (payload.size() < sizeof(AckBody)) return Drop::bad_length;
+  const auto body = session::get<AckBody>(payload.data());
+  if (body.range_count > session::kAckRangesMax ||
+      payload.size() != sizeof body + body.range_count * sizeof(AckRange)) {
+    return Drop::bad_length;
+  }
+  const std::uint64_t next = s.out.next();
+  if (body.largest >= next || body.contiguous > body.largest || body.mature > body.largest) return Drop::bad_control;
+
+  if (const SentPacket* packet = s.out.find(pages, body.largest)) {
+    const std::uint64_t elapsed = now.mono_ns - packet->sent_ns;
+    if (elapsed > body.delay_ns) s.rtt.sample(elapsed - body.delay_ns);
+  }
+  const std::uint32_t open_before = s.out.open();
+  s.out.for_open(pages, 1, body.contiguous, [&](std::uint64_t n) { packet_acknowledged(s, n); });
+  std::uint64_t at = body.contiguous;
+  for (std::uint32_t i = 0; i < body.range_count; ++i) {
+    const auto range = session::get<AckRange>(payload.data() + sizeof body + i * sizeof(AckRange));
+    const std::uint64_t first = at + range.gap + 1;
+    const std::uint64_t last = first + range.length - 1;
+    if (range.gap == 0 || range.length == 0 || last > body.largest) return Drop::bad_control;
+    s.out.for_open(pages, first, last, [&](std::uint64_t n) { packet_acknowledged(s, n); });
+    s.out.for_open(pages, at + 1, std::min(first - 1, body.mature), [&](std::uint64_t n) { packet_lost(s, n); });
+    at = last;
+  }
+  if (s.out.open() != open_before) {
+    s.resort_base_ns = now.mono_ns;
+    s.resort_shift = 0;
+  }
+  progress_lanes(s, body.admitted, body.delivered);
+  if (body.credit > s.credit_limit) s.credit_limit = body.credit;
+  s.in.settle(body.settled);
+  // The peer still asks for numbers whose content is elsewhere by now: tell it so, once in a round trip.
+  if (body.contiguous < std::min(body.mature, s.out.settled()) && now.mono_ns - s.settled_told_ns >= s.rtt.smoothed()) {
+    s.settled_told_ns = now.mono_ns;
+    ask_ack(s, 0);
+  }
+  if (s.data_open == 0) {
+    s.heartbeat_nth = 0;
+    s.heartbeat_due_ns = std::max(now.mono_ns, s.heartbeat_last_ns + s.idle_ns);
+  }
+  check_room(s);
+  return Drop::none;
+}
+
+void Endpoint::State::packet_acknowledged(Session& s, std::uint64_t number) {
+  const SentPacket packet = *s.out.find(pages, number);
+  s.out.settle(pages, number);
+  if (packet.kind == SentKind::messages) {
+    --s.data_open;
+    for (std::uint32_t e = packet.content; e != kNil;) {
+      const std::uint32_t next = entries[e].next;
+      release_entry(s, e);
+      e = next;
+    }
+  } else if (packet.kind == SentKind::fragment) {
+    --s.data_open;
+    fragment_acknowledged(s, packet);
+  }
+}
+
+// The number never comes; what it held leaves again under a new one.
+void Endpoint::State::packet_lost(Session& s, std::uint64_t number) {
+  const SentPacket packet = *s.out.find(pages, number);
+  s.out.settle(pages, number);
+  ++counters.packets_lost;
+  if (packet.kind == SentKind::messages) {
+    --s.data_open;
+    for (std::uint32_t e = packet.content; e != kNil;) {
+      const std::uint32_t next = entries[e].next;
+      s.repair.push(entries, e);
+      e = next;
+    }
+  } else if (packet.kind == SentKind::fragment) {
+    --s.data_open;
+    fragment_lost(s, packet);
+  }
+}
+
+void Endpoint::State::progress_lanes(Session& s, const std::uint32_t* admitted, const std::uint32_t* delivered) {
+  bool moved = false;
+  for (std::uint32_t l = 0; l < kLanes; ++l) {
+    OutLane& lane = s.lanes_out[l];
+    // Serial numbers: forward, and never beyond what was sent.
+    const auto forward = [&lane](std::uint32_t& mine, std::uint32_t theirs) {
+      if (static_cast<std::int32_t>(theirs - mine) <= 0 || static_cast<std::int32_t>(lane.sent - theirs) < 0)
+        return false;
+      mine = theirs;
+      return true;
+    };
+    const bool a = forward(lane.admitted, admitted[l]);
+    const bool d = forward(lane.delivered, delivered[l]);
+    moved = moved || (l != kControlLane && (a || d));
+  }
+  if (moved && !s.progress_queued) s.progress_queued = progressed.push(s.slot);
+}
+
+std::uint32_t Endpoint::State::write_heartbeat(Session& s, std::uint8_t* payload) {
+  HeartbeatBody body;
+  body.timestamp_ns = now.mono_ns;
+  body.echo_ns = s.peer_timestamp_ns;
+  if (s.peer_timestamp_ns != 0) {
+    body.echo_delay_ns =
+        static_cast<std::uint32_t>(std::min<std::uint64_t>(now.mono_ns - s.peer_timestamp_at_ns, 0xFFFFFFFFu));
+  }
+  body.interest_incarnation = interest.incarnation;
+  body.interest_version = interest.version;
+  body.interest_digest = interest.digest;
+  body.settled = s.out.settled();
+  for (std::uint32_t c = 0; c < PTL_CLASSES; ++c) {
+    body.ticket_sent[c] = s.classes_out[c].next_ticket - 1;
+    body.ticket_wanted[c] = s.classes_out[c].next_ticket - 1 + s.classes_out[c].queued;
+  }
+  session::put(payload, body);
+  ++counters.heartbeats_out;
+  s.heartbeat_last_ns = now.mono_ns;
+  if (s.data_open == 0) {
+    s.heartbeat_due_ns = now.mono_ns + s.idle_ns;
+  } else {
+    // After sixteen without any answer the path is dead rather than slow: go over to the idle interval.
+    ++s.heartbeat_nth;
+    s.heartbeat_due_ns = now.mono_ns + (s.heartbeat_nth < 16 ? s.rtt.heartbeat(s.heartbeat_nth)
+                                                             : std::max(s.rtt.heartbeat(2), s.idle_ns / 4));
+  }
+  return sizeof body;
+}
+
+Drop Endpoint::State::receive_heartbeat(Session& s, std::span<const std::uint8_t> payload) {
+  if (payload.size() != sizeof(HeartbeatBody)) return Drop::bad_length;
+  const auto body = session::get<HeartbeatBody>(payload.data());
+  s.peer_timestamp_ns = body.timestamp_ns;
+  s.peer_timestamp_at_ns = now.mono_ns;
+  s.peer_interest = {body.interest_incarnation, body.interest_version, body.interest_digest};
+  s.peer_interest_known = true;
+  s.in.settle(std::min(body.settled, s.in.largest()));
+  return Drop::none;
+}
+
+}  // namespace portolan::broker

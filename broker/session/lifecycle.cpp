@@ -1,0 +1,234 @@
+// Birth and death of sessions: table places, indices, events, and giving everything back.
+#include <algorithm>
+
+#include "broker/session/state.hpp"
+
+namespace portolan::broker {
+
+Session* Endpoint::State::find(SessionId handle) {
+  if (handle == kNil) return nullptr;
+  Session& s = sessions[handle % limits.sessions];
+  return s.state != SessionState::free && s.handle == handle ? &s : nullptr;
+}
+
+Session* Endpoint::State::take_session() {
+  Session* oldest = nullptr;  // a stranger's handshake that nobody confirmed yields to the next one
+  for (std::uint32_t i = 0; i < limits.sessions; ++i) {
+    Session& s = sessions[i];
+    if (s.state == SessionState::responding && (oldest == nullptr || s.last_received_ns < oldest->last_received_ns)) {
+      oldest = &s;
+    }
+    if (s.state != SessionState::free) continue;
+    oldest = &s;
+    break;
+  }
+  if (oldest == nullptr) return nullptr;
+  if (oldest->state != SessionState::free) end_session(*oldest, DownReason::handshake_failed, false);
+  Session& s = *oldest;
+  ++s.generation;
+  s.handle = s.generation * limits.sessions + s.slot;
+  s.index_incarnation = (s.index_incarnation + 1) & 0xFF;
+  s.local_index = s.index_incarnation << 24 | s.slot;
+  s.remote_index = 0;
+  s.peer_slot = kNil;
+  s.peer = 0;
+  s.peer_incarnation = 0;
+  s.uid = 0;
+  s.tries = 0;
+  s.backoff_ns = 0;
+  s.attempt_due_ns = kNever;
+  s.message_bytes = 0;
+  s.init_hash = 0;
+  s.initiator = false;
+  s.rtt = {};
+  return &s;
+}
+
+void Endpoint::State::start_session(Session& s) {
+  s.in.reset(s.window);
+  s.out.reset(s.page_table, std::bit_ceil(std::max<std::uint32_t>(limits.window_packets / session::kPagePackets, 4)));
+  s.pacer.reset(s.options.rate_bps != 0 ? s.options.rate_bps : 1'000'000'000, kMillisecond);
+  s.repair_pacer.reset(s.pacer.rate_bps() / 4, 20 * kMillisecond);
+  s.last_received_ns = now.mono_ns;
+  s.bytes_received = 0;
+  s.ce_marks = 0;
+  s.ack_due_ns = kNever;
+  s.unacknowledged = 0;
+  s.settled_told_ns = 0;
+  s.data_open = 0;
+  s.heartbeat_due_ns = kNever;
+  s.heartbeat_last_ns = 0;
+  s.heartbeat_nth = 0;
+  s.resort_base_ns = now.mono_ns;
+  s.resort_shift = 0;
+  s.peer_timestamp_ns = 0;
+  s.peer_interest_known = false;
+  s.probe_nonce = 0;
+  s.probe_due_ns = kNever;
+  s.answer_probe = false;
+  const std::uint32_t words = std::max<std::uint32_t>(limits.receive_messages / 64, 1);
+  for (std::uint32_t l = 0; l < kLanes; ++l) {
+    s.lanes_out[l] = {};
+    std::uint64_t* bits = s.lanes_in[l].bits;
+    std::fill_n(bits, words, 0);
+    s.lanes_in[l] = {0, 0, bits};
+  }
+  s.repair = {};
+  s.held = {};
+  s.control_queued = 0;
+  s.credit_used = s.credit_came = s.credit_taken = 0;
+  s.credit_given = limits.credit_bytes;
+  s.turn = 0;
+  s.bulk_owed = 0;
+  s.last_was_fragment = false;
+  for (std::uint32_t c = 0; c < PTL_CLASSES; ++c) {
+    OutSegment* out_row = s.classes_out[c].row;
+    s.classes_out[c] = {};
+    s.classes_out[c].row = out_row;
+    ptl_grant* grants = s.classes_in[c].row;
+    InSegment* segments = s.classes_in[c].segments;
+    s.classes_in[c] = {};
+    s.classes_in[c].row = grants;
+    s.classes_in[c].segments = segments;
+    for (std::uint32_t i = 0; i < limits.grants_per_class; ++i) {
+      out_row[i].ticket = 0;
+      grants[i] = {};
+      segments[i] = {};
+    }
+  }
+  s.segments_live = s.segments_fresh = s.segments_resend = 0;
+  s.cut_order = 0;
+  s.partial = {};
+}
+
+KnownIdentity* Endpoint::State::identity_of(std::uint64_t id, bool create) {
+  std::uint32_t at = static_cast<std::uint32_t>((id * 0x9E3779B97F4A7C15ull) >> 33) & (known_capacity - 1);
+  for (std::uint32_t i = 0; i < known_capacity; ++i, at = (at + 1) & (known_capacity - 1)) {
+    if (known[at].id == id) return &known[at];
+    if (known[at].id != 0) continue;
+    if (!create || known_used >= known_capacity - known_capacity / 4) return nullptr;
+    ++known_used;
+    known[at].id = id;
+    return &known[at];
+  }
+  return nullptr;
+}
+
+void Endpoint::State::establish(Session& s) {
+  KnownIdentity* who = identity_of(s.peer, true);
+  if (who != nullptr) {
+    if (who->slot != kNil && who->slot != s.slot) end_session(sessions[who->slot], DownReason::replaced, false);
+    who->slot = s.slot;
+    who->incarnation = s.peer_incarnation;
+  }
+  if (s.peer_slot != kNil) {
+    Peer& peer = peers[s.peer_slot];
+    if (peer.attempt != kNil && peer.attempt != s.slot) {
+      end_session(sessions[peer.attempt], DownReason::replaced, false);
+    }
+    peer.attempt = kNil;
+    peer.slot = s.slot;
+  }
+  s.state = SessionState::up;
+  s.last_received_ns = now.mono_ns;
+  s.heartbeat_due_ns = now.mono_ns;  // confirms the keys to the responder, and brings the interest at once
+  life.set(s.slot, now.mono_ns + 3 * s.idle_ns);
+  SessionEvent event;
+  event.kind = SessionEvent::Kind::up;
+  event.session = s.handle;
+  event.peer = s.peer;
+  event.peer_incarnation = s.peer_incarnation;
+  event.uid = s.uid;
+  event.configured = s.peer_slot != kNil;
+  events.push(event);
+  reschedule(s);
+}
+
+void Endpoint::State::release_entry(Session& s, std::uint32_t entry) {
+  OutEntry& e = entries[entry];
+  if (e.lane == kControlLane) {
+    bodies.drop(e.body);
+    --s.control_queued;
+  } else {
+    store->release(e.message);
+  }
+  entries.give(entry);
+}
+
+void Endpoint::State::free_entries(Session& s) {
+  s.out.for_open(pages, 1, ~0ull >> 1, [&](std::uint64_t number) {
+    session::SentPacket* packet = s.out.find(pages, number);
+    if (packet == nullptr || packet->kind != session::SentKind::messages) return;
+    for (std::uint32_t e = packet->content; e != kNil;) {
+      const std::uint32_t next = entries[e].next;
+      release_entry(s, e);
+      e = next;
+    }
+  });
+  s.out.clear(pages);
+  while (!s.repair.empty()) release_entry(s, s.repair.pop(entries));
+  for (OutLane& lane : s.lanes_out) {
+    while (!lane.fresh.empty()) release_entry(s, lane.fresh.pop(entries));
+  }
+  while (!s.held.empty()) {
+    const std::uint32_t item = s.held.pop(items);
+    bodies.drop(items[item].body);
+    items.give(item);
+  }
+}
+
+void Endpoint::State::end_session(Session& s, DownReason reason, bool tell) {
+  const bool was_up = s.state == SessionState::up;
+  if (was_up && tell) send_close(s, reason);
+  if (was_up || s.state == SessionState::responding) {
+    drop_in_segments(s);
+    drop_out_segments(s);
+    free_entries(s);
+  }
+  if (was_up) {
+    SessionEvent event;
+    event.kind = SessionEvent::Kind::down;
+    event.session = s.handle;
+    event.peer = s.peer;
+    event.peer_incarnation = s.peer_incarnation;
+    event.uid = s.uid;
+    event.configured = s.peer_slot != kNil;
+    event.reason = reason;
+    events.push(event);
+  }
+  KnownIdentity* who = s.peer != 0 ? identity_of(s.peer, false) : nullptr;
+  if (who != nullptr && who->slot == s.slot) who->slot = kNil;
+  s.state = SessionState::free;
+  s.noise.wipe();
+  work.set(s.slot, kNever);
+  life.set(s.slot, kNever);
+  if (s.peer_slot != kNil) {
+    Peer& peer = peers[s.peer_slot];
+    if (peer.slot == s.slot) peer.slot = kNil;
+    if (peer.attempt == s.slot) peer.attempt = kNil;
+    if (peer.options.initiate && peer.slot == kNil && peer.attempt == kNil && !draining) {
+      life.set(limits.sessions + s.peer_slot, now.mono_ns + 10 * kMillisecond);
+    }
+  }
+}
+
+void Endpoint::State::send_close(Session& s, DownReason reason) {
+  Reply datagram;
+  session::CloseBody body;
+  body.reason = static_cast<std::uint32_t>(reason);
+  std::uint8_t* payload = datagram.data + PTL_FRAME_BYTES;
+  session::put(payload, body);
+  ptl_frame frame{};
+  frame.version_type = PTL_VERSION << 4 | PTL_CLOSE;
+  frame.session = s.remote_index;
+  frame.packet = s.out.skip();
+  frame.bytes = sizeof body + PTL_TRAILER_BYTES;
+  frame.crc = session::seal_payload(payload, sizeof body);
+  session::put(datagram.data, frame);
+  set_frame_tag(s.tag_out, datagram.data);
+  datagram.path = s.path;
+  datagram.bytes = PTL_FRAME_BYTES + frame.bytes;
+  if (!replies.push(datagram)) count(Drop::rate_limited);
+}
+
+}  // namespace portolan::broker

@@ -1,0 +1,446 @@
+// Long messages, receiving: grants (a slot opened for a ticket is the credit), fragments put into slots by the layout's
+// accept(), whole segments checked and joined. Slots are read where they lie; when they run short, segments are copied
+// into blocks. What there is no memory for waits in its slot: no ticket is passed, so the sender waits too.
+#include <algorithm>
+
+#include "broker/crypto/crc32c.hpp"
+#include "broker/session/state.hpp"
+
+namespace portolan::broker {
+namespace {
+
+constexpr std::uint64_t kKeepGrants = kSecond;         // two grants, after a segment was sent
+constexpr std::uint64_t kUnusedGrants = 10 * kSecond;  // wanted, granted, and never used
+constexpr std::uint64_t kRetry = 2 * kMillisecond;     // whole segments that wait for memory
+
+std::int32_t ahead(std::uint32_t a, std::uint32_t b) {
+  return static_cast<std::int32_t>(a - b);
+}
+
+PieceKind kind_of(std::uint32_t slot_class) {
+  return slot_class == PTL_LARGE ? PieceKind::large_slot : PieceKind::small_slot;
+}
+
+}  // namespace
+
+std::uint32_t Endpoint::State::free_slots(std::uint32_t slot_class) const {
+  const Store::Usage usage = store->usage();
+  return slot_class == PTL_LARGE ? limits.large_slots - usage.large_slots : limits.small_slots - usage.small_slots;
+}
+
+std::uint32_t Endpoint::State::free_blocks() const {
+  return limits.small_blocks - store->usage().blocks;
+}
+
+Drop Endpoint::State::receive_fragment(Session& s, const ptl_frame& frame, std::span<const std::uint8_t> payload) {
+  ptl_fragment fragment;
+  const auto bytes = static_cast<std::uint32_t>(payload.size());
+  if (ptl_fragment_of(&frame, PTL_FRAME_BYTES + bytes, &fragment) == 0) return Drop::bad_length;
+  InClass& ic = s.classes_in[fragment.slot_class];
+  const std::uint32_t row = limits.grants_per_class;
+  const std::uint32_t offset = fragment.ticket - ic.base;
+  if (ahead(fragment.ticket, ic.base) < 0 || (offset < row && (ic.done >> offset & 1) != 0)) {
+    consume(s, frame, false);
+    if ((frame.flags & PTL_F_RETRANSMIT) != 0) ++counters.spurious_repairs;
+    return Drop::duplicate_message;
+  }
+  std::uint32_t slot = 0;
+  std::uint32_t opening = 0;
+  const std::uint32_t at = fragment.ticket & (row - 1);
+  if (ptl_grant_of(&ic.row[at], fragment.ticket, &slot, &opening) == 0) return Drop::no_grant;
+  ptl_slot* into = store->slot(kind_of(fragment.slot_class), slot);
+  // The default copy reads through a pointer that is not const; it writes nothing there.
+  void* from = const_cast<std::uint8_t*>(payload.data());
+  const ptl_accept_result result = fragment.slot_class == PTL_LARGE
+                                       ? ptl_accept(into, opening, PTL_LARGE_DATA, &fragment, now.mono_ns, from, 0)
+                                       : ptl_accept(into, opening, PTL_SMALL_DATA, &fragment, now.mono_ns, from, 0);
+  switch (result) {
+    case PTL_A_TAKEN:
+    case PTL_A_COMPLETED:
+    case PTL_A_PRESENT:
+      break;
+    case PTL_A_LIE:
+      return Drop::lie;
+    case PTL_A_BAD_LENGTH:
+      return Drop::bad_length;
+    case PTL_A_BUSY:
+      return Drop::slots_full;
+    default:
+      return Drop::no_grant;
+  }
+  consume(s, frame, false);
+  InSegment& segment = ic.segments[at];
+  segment.used = true;
+  segment.repaired = segment.repaired || (frame.flags & PTL_F_RETRANSMIT) != 0;
+  ic.last_used_ns = now.mono_ns;
+  if (ahead(fragment.ticket + 1, ic.next_unused) > 0) {
+    ic.next_unused = fragment.ticket + 1;
+    queue_want(s, fragment.slot_class);
+  }
+  if (result == PTL_A_PRESENT && (frame.flags & PTL_F_RETRANSMIT) != 0) ++counters.spurious_repairs;
+  return result == PTL_A_COMPLETED ? segment_whole(s, fragment.slot_class, fragment.ticket) : Drop::none;
+}
+
+// READY: this thread alone owns the slot. Each fragment's CRC was given by its header; the trailer's covers them all.
+Drop Endpoint::State::segment_whole(Session& s, std::uint32_t c, std::uint32_t ticket) {
+  InClass& ic = s.classes_in[c];
+  ptl_slot* slot = store->slot(kind_of(c), ic.segments[ticket & (limits.grants_per_class - 1)].slot);
+  const std::uint64_t shape = PTL_LOAD(&slot->shape);
+  const std::uint32_t bytes = ptl_shape_bytes(shape);
+  const std::uint32_t size = ptl_shape_size(shape);
+  const std::uint8_t* data = ptl_data(slot);
+  std::uint64_t bad = 0;
+  for (std::uint32_t i = 0; i < ptl_fragments(bytes, size); ++i) {
+    const std::uint32_t from = i * size;
+    if (crc32c({data + from, std::min(size, bytes - from)}) != slot->crc[i]) bad |= 1ull << i;
+  }
+  if (bad != 0) {
+    for (std::uint64_t bits = bad; bits != 0; bits &= bits - 1) {
+      ptl_discard_fragment(slot, static_cast<std::uint32_t>(std::countr_zero(bits)));
+    }
+    if (!tell_segment(s, PTL_C_NEED, c, ticket, bad)) end_session(s, DownReason::local, true);
+    return Drop::bad_crc;
+  }
+  const std::uint32_t body = bytes - PTL_TRAILER_BYTES;
+  const auto record = session::get<ptl_record>(data);
+  const std::uint32_t lane = session::record_flags(record) & session::kRecordLaneMask;
+  const std::uint32_t length = session::record_length(record);
+  const std::uint64_t first = std::uint64_t{record.segment} * PTL_SEGMENT_PAYLOAD;
+  const bool sound = session::get<std::uint32_t>(data + body) == crc32c({data, body});
+  const bool sensible = lane != kControlLane && length != 0 && length <= limits.message_bytes_max && first < length &&
+                        record.last_segment == (length - 1) / PTL_SEGMENT_PAYLOAD &&
+                        body - PTL_RECORD_BYTES == std::min<std::uint64_t>(length - first, PTL_SEGMENT_PAYLOAD) &&
+                        (came_before(s, lane, record.number) || in_range(s, lane, record.number));
+  if (!sound || !sensible) {  // the fragments are as they were sent: the peer lies, and its message can never be whole
+    end_session(s, DownReason::local, true);
+    return sound ? Drop::bad_length : Drop::bad_trailer;
+  }
+  if (came_before(s, lane, record.number)) {
+    ticket_done(s, c, ticket, true);
+    return Drop::duplicate_message;
+  }
+  if (!take_segment(s, c, ticket)) {
+    ic.ready |= 1u << (ticket - ic.base);
+    ++waiting_segments;
+  }
+  return Drop::none;
+}
+
+bool Endpoint::State::take_segment(Session& s, std::uint32_t c, std::uint32_t ticket) {
+  const InSegment segment = s.classes_in[c].segments[ticket & (limits.grants_per_class - 1)];
+  ptl_slot* slot = store->slot(kind_of(c), segment.slot);
+  const auto record = session::get<ptl_record>(ptl_data(slot));
+  const std::uint32_t part = ptl_shape_bytes(PTL_LOAD(&slot->shape)) - PTL_RECORD_BYTES - PTL_TRAILER_BYTES;
+  if (items.free() == 0) return false;
+  std::uint32_t index = 0;
+  InMessage* m = partial_of(s, record, c, index);
+  if (m == nullptr) return false;
+  std::uint32_t* row = partial_slots + std::size_t{index} * partial_row;
+  m->repaired = m->repaired || segment.repaired;
+  if (record.segment < m->appended || row[record.segment] != kNil) {  // twice, under two tickets
+    ticket_done(s, c, ticket, true);
+    return true;
+  }
+  if (!m->copied && m->reserved_slots[c] != 0) {
+    --m->reserved_slots[c];
+    --reserved_slots[c];
+  }
+  if (record.segment != m->appended) {
+    row[record.segment] = c << 31 | segment.slot;
+    ticket_done(s, c, ticket, false);
+    return true;
+  }
+  if (!append_segment(*m, c, segment.slot, part)) return false;
+  ticket_done(s, c, ticket, false);
+  while (m->appended < m->segments && row[m->appended] != kNil) {
+    const std::uint32_t held = row[m->appended];
+    const std::uint32_t last = m->length - m->appended * PTL_SEGMENT_PAYLOAD;
+    if (!append_segment(*m, held >> 31, held & 0x7FFFFFFFu, std::min<std::uint32_t>(last, PTL_SEGMENT_PAYLOAD))) break;
+    row[m->appended - 1] = kNil;
+  }
+  if (m->appended == m->segments) finish_partial(s, index);
+  return true;
+}
+
+// The message that a segment belongs to; at its first segment memory for all of it is set aside, or nothing is begun.
+InMessage* Endpoint::State::partial_of(Session& s, const ptl_record& record, std::uint32_t c, std::uint32_t& index) {
+  for (index = s.partial.head; index != kNil; index = partials[index].next) {
+    if (partials[index].record.number == record.number && record_lane(partials[index].record) == record_lane(record)) {
+      return &partials[index];
+    }
+  }
+  const std::uint32_t length = session::record_length(record);
+  const std::uint32_t segments = record.last_segment + 1u;
+  std::uint32_t slots[PTL_CLASSES] = {};  // besides the one that is here
+  for (std::uint32_t i = 0; i < segments; ++i) {
+    const std::uint32_t part = std::min<std::uint32_t>(length - i * PTL_SEGMENT_PAYLOAD, PTL_SEGMENT_PAYLOAD);
+    ++slots[part + PTL_RECORD_BYTES + PTL_TRAILER_BYTES <= PTL_SMALL_DATA ? PTL_SMALL : PTL_LARGE];
+  }
+  --slots[c];
+  bool in_slots = true;
+  const std::uint32_t totals[PTL_CLASSES] = {limits.small_slots, limits.large_slots};
+  for (std::uint32_t k = 0; k < PTL_CLASSES; ++k) {
+    if (k != c && slots[k] == 0) continue;
+    // A quarter stays for others' reassembly: what is retained must not stop what comes in.
+    in_slots = in_slots && free_slots(k) >= reserved_slots[k] + slots[k] + totals[k] / 4;
+  }
+  const std::uint32_t blocks = length / limits.small_block_bytes + 1;
+  if (!in_slots && free_blocks() < reserved_blocks + blocks) return nullptr;
+  if (partials.free() == 0) return nullptr;
+  const MessageId message = store->create();
+  if (message == kNil) return nullptr;
+  index = partials.take();
+  InMessage& m = partials[index];
+  m.message = message;
+  m.record = record;
+  m.length = length;
+  m.segments = segments;
+  m.copied = !in_slots;
+  if (in_slots) {
+    ++slots[c];  // take_segment takes each from the reservation, the one that is here too
+    for (std::uint32_t k = 0; k < PTL_CLASSES; ++k) {
+      m.reserved_slots[k] = slots[k];
+      reserved_slots[k] += slots[k];
+    }
+  } else {
+    m.reserved_blocks = blocks;
+    reserved_blocks += blocks;
+  }
+  std::fill_n(partial_slots + std::size_t{index} * partial_row, segments, kNil);
+  s.partial.push(partials, index);
+  return &m;
+}
+
+bool Endpoint::State::append_segment(InMessage& m, std::uint32_t c, std::uint32_t slot, std::uint32_t bytes) {
+  if (!m.copied) {
+    if (!store->append_slot(m.message, kind_of(c), slot, PTL_RECORD_BYTES, bytes)) return false;
+  } else {
+    const std::uint8_t* data = ptl_data(store->slot(kind_of(c), slot));
+    if (!store->append_copy(m.message, {data + PTL_RECORD_BYTES, bytes})) return false;
+    store->give_slot(kind_of(c), slot);
+    const std::uint32_t used = std::min(m.reserved_blocks, bytes / limits.small_block_bytes);
+    m.reserved_blocks -= used;
+    reserved_blocks -= used;
+  }
+  ++m.appended;
+  return true;
+}
+
+void Endpoint::State::unlink_partial(Session& s, std::uint32_t index) {
+  Queue rest;
+  while (!s.partial.empty()) {
+    const std::uint32_t i = s.partial.pop(partials);
+    if (i != index) rest.push(partials, i);
+  }
+  s.partial = rest;
+  const InMessage& m = partials[index];
+  for (std::uint32_t k = 0; k < PTL_CLASSES; ++k) reserved_slots[k] -= m.reserved_slots[k];
+  reserved_blocks -= m.reserved_blocks;
+  partials.give(index);
+}
+
+void Endpoint::State::finish_partial(Session& s, std::uint32_t index) {
+  const InMessage m = partials[index];
+  unlink_partial(s, index);
+  const std::uint32_t at = items.take();  // take_segment saw that there is one
+  InItem& item = items[at];
+  item.handle = s.handle;
+  item.message = m.message;
+  item.length = m.length;
+  item.topic = m.record.topic;
+  item.publisher = m.record.publisher;
+  item.number = m.record.number;
+  item.sequence = m.record.sequence;
+  item.epoch = m.record.epoch;
+  item.lane = static_cast<std::uint8_t>(record_lane(m.record));
+  item.repaired = m.repaired;
+  incoming.push(items, at);
+  note_admitted(s, item.lane, item.number);
+  ask_ack(s, 0);
+}
+
+void Endpoint::State::drop_partial(Session& s, std::uint32_t index) {
+  const InMessage m = partials[index];
+  const std::uint32_t* row = partial_slots + std::size_t{index} * partial_row;
+  for (std::uint32_t i = m.appended; i < m.segments; ++i) {
+    if (row[i] != kNil) store->give_slot(kind_of(row[i] >> 31), row[i] & 0x7FFFFFFFu);
+  }
+  store->release(m.message);
+  unlink_partial(s, index);
+}
+
+// Its place is free for a later ticket; `give_slot`: nobody took the slot over.
+void Endpoint::State::ticket_done(Session& s, std::uint32_t c, std::uint32_t ticket, bool give_slot) {
+  InClass& ic = s.classes_in[c];
+  const std::uint32_t at = ticket & (limits.grants_per_class - 1);
+  ptl_grant_clear(&ic.row[at]);
+  if (give_slot) store->give_slot(kind_of(c), ic.segments[at].slot);
+  ic.segments[at] = {};
+  ic.done |= 1u << (ticket - ic.base);
+  while ((ic.done & 1) != 0) {
+    ++ic.base;
+    ic.done >>= 1;
+    ic.ready >>= 1;
+  }
+  if (ahead(ic.next_unused, ic.base) < 0) ic.next_unused = ic.base;
+  ic.grant_dirty = true;
+  mark_dirty(s);
+  queue_want(s, c);
+}
+
+bool Endpoint::State::receive_want(Session& s, std::uint32_t c, std::uint32_t last_wanted) {
+  InClass& ic = s.classes_in[c];
+  if (ahead(last_wanted, ic.wanted) > 0) ic.wanted = last_wanted;
+  ic.last_used_ns = now.mono_ns;
+  queue_want(s, c);
+  return true;
+}
+
+bool Endpoint::State::receive_abandon(Session& s, std::uint32_t c, std::uint32_t ticket) {
+  InClass& ic = s.classes_in[c];
+  if (ahead(ticket, ic.base) < 0) return true;  // done already
+  if (ahead(ticket, ic.granted_end) >= 0) return false;
+  const std::uint32_t offset = ticket - ic.base;
+  if ((ic.done >> offset & 1) != 0) return true;
+  if ((ic.ready >> offset & 1) != 0) {
+    ic.ready &= ~(1u << offset);
+    --waiting_segments;
+  }
+  ticket_done(s, c, ticket, true);
+  return true;
+}
+
+bool Endpoint::State::wants_grant(const Session& s, std::uint32_t c) const {
+  const InClass& ic = s.classes_in[c];
+  if (ic.granted_end - ic.base >= limits.grants_per_class) return false;
+  if (ahead(ic.granted_end, ic.wanted) <= 0) return true;
+  return ic.next_unused != 1 && now.mono_ns - ic.last_used_ns < kKeepGrants &&
+         ahead(ic.granted_end, ic.next_unused + 2) < 0;
+}
+
+void Endpoint::State::queue_want(Session& s, std::uint32_t c) {
+  InClass& ic = s.classes_in[c];
+  if (ic.queued || !wants_grant(s, c)) return;
+  ic.queued = want_slots[c].push(s.slot);
+}
+
+bool Endpoint::State::open_grant(Session& s, std::uint32_t c) {
+  std::uint32_t own = 0;
+  for (std::uint32_t i = s.partial.head; i != kNil; i = partials[i].next) own += partials[i].reserved_slots[c];
+  if (free_slots(c) <= reserved_slots[c] - own) return false;
+  const std::uint32_t slot = store->take_slot(kind_of(c));
+  if (slot == kNil) return false;
+  InClass& ic = s.classes_in[c];
+  const std::uint32_t ticket = ic.granted_end++;
+  const std::uint32_t at = ticket & (limits.grants_per_class - 1);
+  ic.segments[at] = {};
+  ic.segments[at].slot = slot;
+  ptl_grant_set(&ic.row[at], ticket, slot, ptl_open(store->slot(kind_of(c), slot)));
+  ic.grant_dirty = true;
+  return true;
+}
+
+// One grant each in turn, as long as there are slots; those that still want more stay in line.
+void Endpoint::State::serve_wants() {
+  for (std::uint32_t c = 0; c < PTL_CLASSES; ++c) {
+    for (std::uint32_t failed = 0; want_slots[c].size() > failed;) {
+      std::uint32_t at = 0;
+      want_slots[c].pop(at);
+      Session& s = sessions[at];
+      InClass& ic = s.classes_in[c];
+      ic.queued = false;
+      if (s.state != SessionState::up || !wants_grant(s, c)) continue;
+      if (open_grant(s, c)) {
+        failed = 0;
+      } else {
+        ++failed;
+      }
+      queue_want(s, c);
+      mark_dirty(s);
+    }
+  }
+  std::uint32_t at = 0;
+  while (dirty_grants.pop(at)) {
+    Session& s = sessions[at];
+    s.grants_dirty = false;
+    if (s.state != SessionState::up) continue;
+    for (std::uint32_t c = 0; c < PTL_CLASSES; ++c) {
+      if (s.classes_in[c].grant_dirty) tell_grant(s, c);
+    }
+    reschedule(s);
+  }
+}
+
+void Endpoint::State::tell_grant(Session& s, std::uint32_t c) {
+  InClass& ic = s.classes_in[c];
+  if (tell_segment(s, PTL_C_GRANT, c, ic.base, ic.granted_end - ic.base)) ic.grant_dirty = false;
+}
+
+// Tickets that nobody used go back, from the last one down; the sender learns it from a shorter GRANT.
+void Endpoint::State::take_back_idle(Session& s) {
+  for (std::uint32_t c = 0; c < PTL_CLASSES; ++c) {
+    InClass& ic = s.classes_in[c];
+    if (ic.granted_end == ic.next_unused || now.mono_ns - ic.last_used_ns < kKeepGrants) continue;
+    const bool all = now.mono_ns - ic.last_used_ns >= kUnusedGrants;
+    while (ic.granted_end != ic.next_unused && (all || ahead(ic.granted_end - 1, ic.wanted) > 0)) {
+      const std::uint32_t ticket = ic.granted_end - 1;
+      const std::uint32_t at = ticket & (limits.grants_per_class - 1);
+      if (ic.segments[at].slot == kNil || ic.segments[at].used) break;
+      ptl_grant_clear(&ic.row[at]);
+      store->give_slot(kind_of(c), ic.segments[at].slot);
+      ic.segments[at] = {};
+      ic.granted_end = ticket;
+      ic.grant_dirty = true;
+    }
+    if (all && ahead(ic.wanted, ic.granted_end) >= 0) ic.wanted = ic.granted_end - 1;
+    if (ic.grant_dirty) mark_dirty(s);
+  }
+}
+
+void Endpoint::State::retry_segments(Session& s) {
+  for (std::uint32_t c = 0; c < PTL_CLASSES; ++c) {
+    InClass& ic = s.classes_in[c];
+    for (std::uint32_t i = 0; i < limits.grants_per_class && ic.ready != 0; ++i) {
+      const std::uint32_t ticket = ic.base + i;
+      if ((ic.ready >> i & 1) == 0) continue;
+      ic.ready &= ~(1u << i);
+      if (take_segment(s, c, ticket)) {
+        --waiting_segments;
+        i = kNil;  // the base may have moved: from the start
+      } else {
+        ic.ready |= 1u << i;
+      }
+    }
+  }
+  s.segments_retry_ns = now.mono_ns + kRetry;
+}
+
+std::uint64_t Endpoint::State::segments_due(const Session& s) const {
+  std::uint64_t due = kNever;
+  for (const InClass& ic : s.classes_in) {
+    if (ic.ready != 0) due = std::min(due, s.segments_retry_ns);
+    if (ic.queued) due = std::min(due, s.segments_retry_ns);
+    if (ic.granted_end != ic.next_unused) {
+      const bool beyond = ahead(ic.granted_end - 1, ic.wanted) > 0;
+      due = std::min(due, ic.last_used_ns + (beyond ? kKeepGrants : kUnusedGrants));
+    }
+  }
+  return due;
+}
+
+void Endpoint::State::drop_in_segments(Session& s) {
+  while (!s.partial.empty()) drop_partial(s, s.partial.head);
+  for (std::uint32_t c = 0; c < PTL_CLASSES; ++c) {
+    InClass& ic = s.classes_in[c];
+    waiting_segments -= static_cast<std::uint32_t>(std::popcount(ic.ready));
+    ic.ready = 0;
+    for (std::uint32_t i = 0; i < limits.grants_per_class; ++i) {
+      if (ic.segments[i].slot == kNil) continue;
+      ptl_grant_clear(&ic.row[i]);
+      store->give_slot(kind_of(c), ic.segments[i].slot);
+      ic.segments[i] = {};
+    }
+  }
+}
+
+}  // namespace portolan::broker

@@ -1,0 +1,346 @@
+// Long messages, sending: cut into segments when there is a ticket for each, sent as fragments, kept until GRANT's base
+// passes the ticket (PROTOCOL.md "Segments and grants"). A segment's place in the session's row is its ticket's.
+#include <algorithm>
+
+#include "broker/crypto/crc32c.hpp"
+#include "broker/session/state.hpp"
+
+namespace portolan::broker {
+namespace {
+
+constexpr std::uint32_t kOverhead = PTL_RECORD_BYTES + PTL_TRAILER_BYTES;
+
+std::int32_t ahead(std::uint32_t a, std::uint32_t b) {
+  return static_cast<std::int32_t>(a - b);
+}
+
+std::uint32_t part_bytes(std::uint32_t length, std::uint32_t segment) {
+  return std::min<std::uint32_t>(length - segment * PTL_SEGMENT_PAYLOAD, PTL_SEGMENT_PAYLOAD);
+}
+std::uint32_t class_of(std::uint32_t part) {
+  return part + kOverhead <= PTL_SMALL_DATA ? PTL_SMALL : PTL_LARGE;
+}
+
+std::uint64_t place_bit(std::uint32_t place) {
+  return 1ull << place;
+}
+
+struct SegmentControl {  // bodies of WANT, GRANT, NEED and ABANDON
+  std::uint32_t slot_class = 0;
+  std::uint32_t ticket = 0;  // WANT: last wanted; GRANT: base
+  std::uint64_t bits = 0;    // GRANT: window; NEED: fragments
+};
+static_assert(sizeof(SegmentControl) == 16);
+
+}  // namespace
+
+bool Endpoint::State::take_segment_control(Session& s, std::uint32_t control, std::span<const std::uint8_t> bytes) {
+  if (bytes.size() != sizeof(SegmentControl)) return false;
+  const auto body = session::get<SegmentControl>(bytes.data());
+  if (body.slot_class >= PTL_CLASSES) return false;
+  switch (control) {
+    case PTL_C_WANT:
+      return receive_want(s, body.slot_class, body.ticket);
+    case PTL_C_GRANT:
+      return receive_grant(s, body.slot_class, body.ticket, static_cast<std::uint32_t>(body.bits));
+    case PTL_C_NEED:
+      receive_need(s, body.slot_class, body.ticket, body.bits);
+      return true;
+    case PTL_C_ABANDON:
+      return receive_abandon(s, body.slot_class, body.ticket);
+    default:
+      return false;
+  }
+}
+
+bool Endpoint::State::tell_segment(Session& s, std::uint32_t control, std::uint32_t slot_class, std::uint32_t ticket,
+                                   std::uint64_t bits) {
+  std::uint8_t bytes[sizeof(SegmentControl)];
+  session::put(bytes, SegmentControl{slot_class, ticket, bits});
+  return enqueue_control(s, control, bytes, true);
+}
+
+void Endpoint::State::enqueue_long(Session& s, std::uint32_t entry) {
+  OutEntry& e = entries[entry];
+  e.segments = static_cast<std::uint16_t>((e.length + PTL_SEGMENT_PAYLOAD - 1) / PTL_SEGMENT_PAYLOAD);
+  for (std::uint32_t i = 0; i < e.segments; ++i) ++s.classes_out[class_of(part_bytes(e.length, i))].queued;
+  s.lanes_out[e.lane].lengthy.push(entries, entry);
+  s.lanes_out[e.lane].lengthy_bytes += e.length;
+  tell_wants(s);
+}
+
+// WANT names the last ticket that what is queued will need; said once for each rise, or again when credit went back.
+void Endpoint::State::tell_wants(Session& s) {
+  for (std::uint32_t c = 0; c < PTL_CLASSES; ++c) {
+    OutClass& oc = s.classes_out[c];
+    const std::uint32_t wanted = oc.next_ticket - 1 + oc.queued;
+    if (ahead(wanted, oc.granted_end) < 0 || wanted == oc.want_told) continue;
+    if (tell_segment(s, PTL_C_WANT, c, wanted, 0)) oc.want_told = wanted;
+  }
+}
+
+bool Endpoint::State::receive_grant(Session& s, std::uint32_t slot_class, std::uint32_t base, std::uint32_t window) {
+  OutClass& oc = s.classes_out[slot_class];
+  if (ahead(base, oc.base) < 0 || ahead(base, oc.next_ticket) > 0 || window > kRowMost) return false;
+  for (; oc.base != base; ++oc.base) {
+    const std::uint32_t at = oc.base & (limits.grants_per_class - 1);
+    if (oc.row[at].ticket == oc.base) free_segment(s, slot_class * kRowMost + at);
+  }
+  const std::uint32_t end = base + window;
+  if (ahead(end, oc.granted_end) < 0) oc.want_told = 0;  // credit went back: say again what is wanted
+  oc.granted_end = end;
+  check_room(s);
+  return true;
+}
+
+// Cuts the next segment of this lane, if its class has a ticket and the ticket's place is free.
+bool Endpoint::State::cut_next(Session& s, std::uint32_t lane) {
+  OutLane& l = s.lanes_out[lane];
+  if (l.lengthy.empty()) return false;
+  const std::uint32_t entry = l.lengthy.head;
+  OutEntry& e = entries[entry];
+  const std::uint32_t part = part_bytes(e.length, e.cut);
+  const std::uint32_t c = class_of(part);
+  OutClass& oc = s.classes_out[c];
+  const std::uint32_t at = oc.next_ticket & (limits.grants_per_class - 1);
+  OutSegment& seg = oc.row[at];
+  if (ahead(oc.next_ticket, oc.granted_end) >= 0 || seg.ticket != 0) return false;
+  const std::uint32_t generation = seg.generation + 1;
+  seg = OutSegment{};
+  seg.generation = generation;
+  seg.ticket = oc.next_ticket++;
+  seg.entry = entry;
+  seg.bytes = part + kOverhead;
+  seg.offset = e.cut * PTL_SEGMENT_PAYLOAD;
+  seg.index = e.cut;
+  seg.lane = static_cast<std::uint8_t>(lane);
+  seg.fragments = ptl_fragments(seg.bytes, s.options.fragment_bytes);
+  seg.order = s.cut_order++;
+  --oc.queued;
+  l.lengthy_bytes -= part;
+
+  seg.record.flags_length = session::record_flags_length(e.lane, e.length);
+  seg.record.topic = e.topic;
+  seg.record.publisher = e.publisher;
+  seg.record.number = e.number;
+  seg.record.sequence = e.sequence;
+  seg.record.epoch = e.epoch;
+  seg.record.segment = e.cut;
+  seg.record.last_segment = static_cast<std::uint16_t>(e.segments - 1);
+  seg.crc = crc32c({reinterpret_cast<const std::uint8_t*>(&seg.record), sizeof seg.record});
+  std::uint32_t skip = seg.offset;
+  std::uint32_t left = part;
+  store->for_each_piece(e.message, [&](std::span<const std::uint8_t> bytes) {
+    if (skip >= bytes.size()) {
+      skip -= static_cast<std::uint32_t>(bytes.size());
+      return;
+    }
+    const auto use = bytes.subspan(skip, std::min<std::size_t>(left, bytes.size() - skip));
+    seg.crc = crc32c(use, seg.crc);
+    left -= static_cast<std::uint32_t>(use.size());
+    skip = 0;
+  });
+
+  if (++e.cut == e.segments) l.lengthy.pop(entries);
+  s.segments_live |= place_bit(c * kRowMost + at);
+  s.segments_fresh |= place_bit(c * kRowMost + at);
+  return true;
+}
+
+bool Endpoint::State::fragment_waits(Session& s) {
+  // Bulk is cut only when nothing else is: its tickets must not stand before those of the other lanes.
+  bool lanes[kLanes] = {};
+  for (std::uint64_t bits = s.segments_fresh; bits != 0; bits &= bits - 1) {
+    lanes[segment_at(s, static_cast<std::uint32_t>(std::countr_zero(bits))).lane] = true;
+  }
+  for (std::uint32_t lane = 1; lane < kLanes; ++lane) {
+    if (!lanes[lane]) lanes[lane] = cut_next(s, lane);
+  }
+  return s.segments_fresh != 0;
+}
+
+// Segments with fragments to send again; not those whose ticket was taken back meanwhile.
+std::uint64_t Endpoint::State::resendable(Session& s) const {
+  std::uint64_t usable = 0;
+  for (std::uint64_t bits = s.segments_resend; bits != 0; bits &= bits - 1) {
+    const auto place = static_cast<std::uint32_t>(std::countr_zero(bits));
+    const OutClass& oc = s.classes_out[place / kRowMost];
+    if (ahead(oc.row[place % kRowMost].ticket, oc.granted_end) < 0) usable |= place_bit(place);
+  }
+  return usable;
+}
+
+void Endpoint::State::write_segment(const OutSegment& seg, std::uint32_t from, std::uint32_t bytes, std::uint8_t* out) {
+  const std::uint32_t end = from + bytes;
+  const std::uint32_t body_end = seg.bytes - PTL_TRAILER_BYTES;
+  if (from < PTL_RECORD_BYTES) {
+    std::uint8_t record[PTL_RECORD_BYTES];
+    session::put(record, seg.record);
+    const std::uint32_t stop = std::min<std::uint32_t>(end, PTL_RECORD_BYTES);
+    out = std::copy(record + from, record + stop, out);
+    from = stop;
+  }
+  if (from < end && from < body_end) {
+    std::uint32_t skip = seg.offset + from - PTL_RECORD_BYTES;
+    std::uint32_t left = std::min(end, body_end) - from;
+    from += left;
+    for (std::uint32_t p = store->at(entries[seg.entry].message).first_piece; p != kNil && left != 0;) {
+      const Piece& piece = store->piece(p);
+      p = piece.next;
+      if (skip >= piece.length) {
+        skip -= piece.length;
+        continue;
+      }
+      const auto use = store->bytes_of(piece).subspan(skip, std::min(left, piece.length - skip));
+      out = std::copy(use.begin(), use.end(), out);
+      left -= static_cast<std::uint32_t>(use.size());
+      skip = 0;
+    }
+  }
+  if (from < end) {
+    std::uint8_t trailer[PTL_TRAILER_BYTES] = {};
+    session::put(trailer, seg.crc);
+    std::copy(trailer + (from - body_end), trailer + (end - body_end), out);
+  }
+}
+
+bool Endpoint::State::build_fragment(Session& s, std::uint32_t buffer, bool repair, Transmit& out) {
+  // The oldest cut first; bulk behind the others, but for its tenth.
+  std::uint32_t best = kNil;
+  bool bulk_waits = false;
+  for (std::uint64_t bits = repair ? resendable(s) : s.segments_fresh; bits != 0; bits &= bits - 1) {
+    const auto place = static_cast<std::uint32_t>(std::countr_zero(bits));
+    const OutSegment& seg = segment_at(s, place);
+    bulk_waits = bulk_waits || seg.lane == PTL_LANE_BULK;
+    if (best == kNil) {
+      best = place;
+      continue;
+    }
+    const OutSegment& other = segment_at(s, best);
+    const bool bulk = seg.lane == PTL_LANE_BULK;
+    const bool other_bulk = other.lane == PTL_LANE_BULK;
+    if (bulk != other_bulk ? bulk == bulk_turn(s) : ahead(seg.order, other.order) < 0) best = place;
+  }
+  if (best == kNil) return false;
+  OutSegment& seg = segment_at(s, best);
+  const std::uint32_t size = s.options.fragment_bytes;
+  std::uint32_t index = 0;
+  if (repair) {
+    index = static_cast<std::uint32_t>(std::countr_zero(seg.resend));
+    seg.resend &= seg.resend - 1;
+    if (seg.resend == 0) s.segments_resend &= ~place_bit(best);
+  } else {
+    index = seg.fresh++;
+    if (seg.fresh == seg.fragments) s.segments_fresh &= ~place_bit(best);
+  }
+  const std::uint32_t bytes = std::min(size, seg.bytes - index * size);
+  std::uint8_t* payload = buffer_at(buffer) + PTL_FRAME_BYTES;
+  write_segment(seg, index * size, bytes, payload);
+  ptl_frame frame{};
+  frame.version_type = PTL_DATA;
+  frame.flags = static_cast<std::uint8_t>(seg.lane << PTL_F_LANE_SHIFT | (best >= kRowMost ? PTL_F_CLASS_LARGE : 0) |
+                                          (repair ? PTL_F_RETRANSMIT : 0));
+  frame.fragment_unit = static_cast<std::uint8_t>(size / PTL_FRAGMENT_UNIT);
+  frame.fragment_index = static_cast<std::uint8_t>(index);
+  frame.ticket = seg.ticket;
+  frame.bytes = seg.bytes;
+  frame.crc = crc32c({payload, bytes});
+  SentPacket packet;
+  packet.content = best;
+  packet.generation = seg.generation;
+  packet.fragment = static_cast<std::uint8_t>(index);
+  const std::uint64_t key = store->at(entries[seg.entry].message).key;
+  if (key != 0) out.keys[out.key_count++] = key;
+  finish(s, out, buffer, bytes, frame, session::SentKind::fragment, packet);
+  note_data_sent(s);
+  if (!repair) {
+    if (seg.lane == PTL_LANE_BULK) {
+      s.bulk_owed -= std::min<std::uint64_t>(s.bulk_owed, bytes);
+    } else if (bulk_waits || !s.lanes_out[PTL_LANE_BULK].lengthy.empty() || !s.lanes_out[PTL_LANE_BULK].fresh.empty()) {
+      s.bulk_owed = std::min<std::uint64_t>(s.bulk_owed + bytes / 9, 65'536);
+    }
+  }
+  return true;
+}
+
+void Endpoint::State::fragment_acknowledged(Session& s, const SentPacket& packet) {
+  OutSegment& seg = segment_at(s, packet.content);
+  if (seg.ticket == 0 || seg.generation != packet.generation) return;
+  seg.acked |= 1ull << packet.fragment;
+  seg.resend &= ~seg.acked;
+  if (seg.resend == 0) s.segments_resend &= ~place_bit(packet.content);
+}
+
+void Endpoint::State::fragment_lost(Session& s, const SentPacket& packet) {
+  OutSegment& seg = segment_at(s, packet.content);
+  if (seg.ticket == 0 || seg.generation != packet.generation || entries[seg.entry].withdrawn) return;
+  if ((seg.acked >> packet.fragment & 1) != 0) return;
+  seg.resend |= 1ull << packet.fragment;
+  s.segments_resend |= place_bit(packet.content);
+}
+
+// The receiver found fragments with a wrong CRC in a whole segment: it has them no longer.
+void Endpoint::State::receive_need(Session& s, std::uint32_t slot_class, std::uint32_t ticket, std::uint64_t bits) {
+  const std::uint32_t at = ticket & (limits.grants_per_class - 1);
+  OutSegment& seg = s.classes_out[slot_class].row[at];
+  if (ticket == 0 || seg.ticket != ticket || entries[seg.entry].withdrawn) return;
+  bits &= seg.fresh >= 64 ? ~0ull : (1ull << seg.fresh) - 1;
+  seg.acked &= ~bits;
+  seg.resend |= bits;
+  if (seg.resend != 0) s.segments_resend |= place_bit(slot_class * kRowMost + at);
+}
+
+// BUSY for a long message: what is not cut never will be, and what is open at the peer is given up.
+void Endpoint::State::message_refused(Session& s, std::uint32_t lane, std::uint32_t number) {
+  if (lane == kControlLane || lane >= kLanes) return;
+  std::uint32_t entry = kNil;
+  OutLane& l = s.lanes_out[lane];
+  if (!l.lengthy.empty() && entries[l.lengthy.head].number == number && entries[l.lengthy.head].cut != 0) {
+    entry = l.lengthy.pop(entries);  // only the first of the queue can have begun
+    OutEntry& e = entries[entry];
+    for (std::uint32_t i = e.cut; i < e.segments; ++i) {
+      const std::uint32_t part = part_bytes(e.length, i);
+      --s.classes_out[class_of(part)].queued;
+      l.lengthy_bytes -= part;
+    }
+    e.segments = e.cut;
+  }
+  for (std::uint64_t bits = s.segments_live; bits != 0; bits &= bits - 1) {
+    const auto place = static_cast<std::uint32_t>(std::countr_zero(bits));
+    OutSegment& seg = segment_at(s, place);
+    const OutEntry& e = entries[seg.entry];
+    if (e.lane != lane || e.number != number) continue;
+    entry = seg.entry;
+    seg.resend = 0;
+    seg.fresh = seg.fragments;
+    s.segments_fresh &= ~place_bit(place);
+    s.segments_resend &= ~place_bit(place);
+    if (!tell_segment(s, PTL_C_ABANDON, place / kRowMost, seg.ticket, 0)) {
+      end_session(s, DownReason::local, true);
+      return;
+    }
+  }
+  if (entry == kNil) return;
+  entries[entry].withdrawn = true;
+  if (entries[entry].done == entries[entry].segments) release_entry(s, entry);
+}
+
+void Endpoint::State::free_segment(Session& s, std::uint32_t place) {
+  OutSegment& seg = segment_at(s, place);
+  const std::uint32_t entry = seg.entry;
+  seg.ticket = 0;
+  seg.entry = kNil;
+  s.segments_live &= ~place_bit(place);
+  s.segments_fresh &= ~place_bit(place);
+  s.segments_resend &= ~place_bit(place);
+  if (++entries[entry].done == entries[entry].segments) release_entry(s, entry);
+}
+
+void Endpoint::State::drop_out_segments(Session& s) {
+  while (s.segments_live != 0) free_segment(s, static_cast<std::uint32_t>(std::countr_zero(s.segments_live)));
+  for (OutLane& lane : s.lanes_out) {
+    while (!lane.lengthy.empty()) release_entry(s, lane.lengthy.pop(entries));
+  }
+}
+
+}  // namespace portolan::broker
