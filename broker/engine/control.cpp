@@ -76,6 +76,7 @@ void Core::on_topic(std::uint32_t slot, const wire::TopicBody& body) {
     topic.retain_bytes = rule.retain_bytes;
     topic.lane = rule.filter.empty() ? static_cast<Lane>(body.lane) : rule.lane;
     if (topic.lane == Lane::control) topic.lane = Lane::realtime;
+    topic.wanted_since = union_since(t);
     match_new_topic(t);
   }
   topic_alias(slot, body.alias) = t;
@@ -146,8 +147,14 @@ void Core::stream_from_home(std::uint32_t slot, std::uint32_t s, const wire::Str
   stream.previous_last = body.previous_last;
   stream.home = Home::remote;
   stream.home_peer = home;
-  stream.covered = union_matches(stream.topic);
-  if (!stream.covered) return;
+  const std::uint64_t since = log_.topic(stream.topic).wanted_since;
+  if (since == 0) return;
+  if (!covered && body.interest < since) {
+    // Said of a subscription that my clients have given up meanwhile. My snapshot makes the home say it anew.
+    begin_snapshot(home);
+    return;
+  }
+  stream.covered = true;
   std::uint64_t wanted = body.start;
   if (covered || !fresh) {
     wanted = std::min(wanted, stream.contiguous + 1);
@@ -157,7 +164,10 @@ void Core::stream_from_home(std::uint32_t slot, std::uint32_t s, const wire::Str
   owing_.for_each(stream.topic, [&](std::uint32_t d) {
     std::uint64_t& c = cursor(d, s);
     if (downstreams_[d].broker) return;
-    if (c == 0) c = body.start;
+    if (c == 0) {
+      c = body.start;
+      resume_held(d, s, c);  // what came before it subscribed and is kept for others lies behind its position
+    }
     if (c < wanted && log_.find(s, c) == kNil) wanted = c;
   });
   if (wanted < body.start && !send_resume(home, s, wanted)) begin_snapshot(home);

@@ -43,7 +43,8 @@ struct Filter {
 };
 
 struct UnionFilter {          // what my clients want together, told to every peer
-  std::uint64_t version = 0;  // at which it was added
+  std::uint64_t version = 0;  // at which it was added, or asked for more replay
+  std::uint64_t since = 0;    // at which it was added
   std::uint32_t length = 0;
   std::uint32_t references = 0;  // 0: free
   std::uint8_t replay = 0;
@@ -209,6 +210,7 @@ class Core {
   std::uint32_t union_add(std::string_view text, std::uint8_t replay);
   void union_remove(std::uint32_t unioned);
   bool union_matches(std::uint32_t topic) const;
+  std::uint64_t union_since(std::uint32_t topic) const;
   std::string_view union_text(std::uint32_t unioned) const;
   void interest_changed(wire::InterestOp op, std::string_view text, std::uint8_t replay);
   void begin_snapshot(std::uint32_t d);
@@ -230,6 +232,7 @@ class Core {
   bool eligible(std::uint32_t d, const Entry& entry) const { return !(entry.from_peer && downstreams_[d].broker); }
   bool may_send(std::uint32_t d) const;
   void attach(std::uint32_t d, std::uint32_t topic, std::uint8_t replay);
+  std::uint64_t replay_start(std::uint32_t stream, std::uint8_t replay) const;
   void release_topic(std::uint32_t d, std::uint32_t topic);
   void rewind(std::uint32_t d, std::uint32_t topic, std::uint32_t entry);
   std::uint32_t next_eligible(std::uint32_t d, std::uint32_t entry) const;

@@ -43,12 +43,22 @@ void Core::attach(std::uint32_t d, std::uint32_t topic, std::uint8_t replay) {
   for (std::uint32_t s = log_.topic(topic).first_stream; s != kNil; s = log_.stream(s).next_in_topic) {
     const Stream& stream = log_.stream(s);
     if (stream.home == Home::unknown || (stream.home == Home::remote && (down.broker || !stream.covered))) continue;
-    std::uint64_t from = stream.highest + 1;
-    if (stream.held != 0 && all) from = stream.low;
-    if (stream.held != 0 && replay == 1 && log_.find(s, stream.highest) != kNil) from = stream.highest;
+    const std::uint64_t from = replay_start(s, all ? 2 : replay);
     cursor(d, s) = from;
     if (from <= stream.highest) resume_held(d, s, from);
   }
+}
+
+// Where a stream begins for a new subscriber. Retained: as far back as nothing is missing, for entries leave in the
+// order in which they came, which after repair or RESUME is not that of their sequences.
+std::uint64_t Core::replay_start(std::uint32_t s, std::uint8_t replay) const {
+  const Stream& stream = log_.stream(s);
+  std::uint64_t from = stream.highest + 1;
+  if (stream.held == 0 || replay == 0) return from;
+  if (replay == 1) return log_.find(s, stream.highest) != kNil ? stream.highest : from;
+  from = stream.contiguous + 1;
+  while (from > stream.low && log_.find(s, from - 1) != kNil) --from;
+  return from;
 }
 
 void Core::release_topic(std::uint32_t d, std::uint32_t topic) {
@@ -288,6 +298,7 @@ bool Core::announce(std::uint32_t d, std::uint32_t s) {
   body.start = std::max<std::uint64_t>(cursor(d, s), 1);
   body.previous_incarnation = stream.previous_incarnation;
   body.previous_last = stream.previous_last;
+  body.interest = downstreams_[d].interest_version;
   if (!tell(d, PTL_C_STREAM, body)) return false;
   announced_.set(d, s);
   return true;

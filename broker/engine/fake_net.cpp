@@ -1,6 +1,10 @@
 #include "broker/engine/fake_net.hpp"
 
 #include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+
+#include "broker/wire/control.hpp"
 
 namespace portolan::broker {
 
@@ -162,6 +166,45 @@ std::uint32_t Endpoint::high_water(std::span<HighWater>) const {
 
 namespace fake {
 
+namespace {
+
+// PORTOLAN_STORM_TRACE=1 prints every message as it arrives: what a failing seed's replay is read from.
+void trace(const Half& from, const Half& to, const Packet& p) {
+  static const bool on = std::getenv("PORTOLAN_STORM_TRACE") != nullptr;
+  if (!on) return;
+  using U = unsigned long long;
+  std::printf("%llu.%u>%llu.%u ", U{from.owner->identity.id}, from.owner->identity.incarnation,
+              U{to.owner->identity.id}, to.owner->identity.incarnation);
+  wire::StreamBody s;
+  wire::TopicBody t;
+  wire::ResumeBody r;
+  wire::GapBody g;
+  wire::InterestBody i;
+  wire::SubscribedBody d;
+  if (p.lane != Lane::control) {
+    std::printf("DATA lane %d number %u stream %u seq %llu\n", int(p.lane), p.number, p.meta.publisher,
+                U{p.meta.sequence});
+  } else if (p.control == PTL_C_TOPIC && wire::decode(p.bytes, t)) {
+    std::printf("TOPIC %u %.*s\n", t.alias, int(t.name.size()), t.name.data());
+  } else if (p.control == PTL_C_STREAM && wire::decode(p.bytes, s)) {
+    std::printf("STREAM %u topic %u pub %llu inc %u start %llu interest %llu\n", s.alias, s.topic, U{s.publisher},
+                s.incarnation, U{s.start}, U{s.interest});
+  } else if (p.control == PTL_C_RESUME && wire::decode(p.bytes, r)) {
+    std::printf("RESUME topic %u pub %llu inc %u next %llu\n", r.topic, U{r.publisher}, r.incarnation, U{r.next});
+  } else if (p.control == PTL_C_GAP && wire::decode(p.bytes, g)) {
+    std::printf("GAP stream %u %llu..%llu reason %u\n", g.stream, U{g.first}, U{g.last}, g.reason);
+  } else if (p.control == PTL_C_INTEREST && wire::decode(p.bytes, i)) {
+    std::printf("INTEREST v%llu op %d replay %d %.*s\n", U{i.version}, int(i.op), int(i.replay), int(i.filter.size()),
+                i.filter.data());
+  } else if (p.control == PTL_C_SUBSCRIBED && wire::decode(p.bytes, d)) {
+    std::printf("SUBSCRIBED v%llu unreachable %u\n", U{d.version}, d.total);
+  } else {
+    std::printf("control %u\n", p.control);
+  }
+}
+
+}  // namespace
+
 Hub& Hub::get() {
   static Hub hub;
   return hub;
@@ -199,6 +242,9 @@ void Hub::cut(std::uint64_t a, std::uint64_t b) {
   Session* s = find(a, b);
   if (s == nullptr) return;
   s->up = false;
+  if (std::getenv("PORTOLAN_STORM_TRACE") != nullptr) {
+    std::printf("CUT %llu %llu\n", static_cast<unsigned long long>(a), static_cast<unsigned long long>(b));
+  }
   for (int i = 0; i < 2; ++i) {
     Node* owner = s->halves[i].owner;
     const Identity& peer = s->halves[1 - i].owner->identity;
@@ -227,12 +273,19 @@ bool Hub::flow() {
       Half& h = session->of(node);
       Half& back = session->other(node);
       while (!h.hold_control && !h.control.empty()) {
+        trace(h, back, h.control.front());
         back.owner->inbox.emplace_back(back.id, std::move(h.control.front()));
         h.control.pop_front();
         moved = true;
       }
+      for (std::size_t i = h.data.size(); shuffle != 0 && !h.hold_data && i > 1; --i) {
+        shuffle = shuffle * 6364136223846793005ull + 1442695040888963407ull;
+        std::swap(h.data[i - 1], h.data[(shuffle >> 33) % i]);
+      }
       while (!h.hold_data && !h.data.empty()) {
-        h.arrived[static_cast<std::size_t>(h.data.front().lane)] = h.data.front().number;
+        trace(h, back, h.data.front());
+        auto& arrived = h.arrived[static_cast<std::size_t>(h.data.front().lane)];
+        arrived = std::max(arrived, h.data.front().number);
         back.owner->inbox.emplace_back(back.id, std::move(h.data.front()));
         h.data.pop_front();
         moved = true;
@@ -374,6 +427,12 @@ void World::poll(Client& c) {
       any = true;
       if (e.kind == EventKind::gap) {
         c.got.push_back({{e.topic.begin(), e.topic.end()}, e.publisher, e.incarnation, e.first, e.last, e.code});
+      }
+      if (e.kind == EventKind::cursor) {
+        c.cursors.push_back({{e.topic.begin(), e.topic.end()}, e.publisher, e.incarnation, e.first, step, e.code});
+      }
+      if (e.kind == EventKind::received && on_received) {
+        on_received(c, {e.topic.begin(), e.topic.end()}, e.first, e.last);
       }
       if (e.kind == EventKind::accepted) c.accepted += e.last - e.first + 1;
       if (e.kind == EventKind::received) c.received += e.last - e.first + 1;

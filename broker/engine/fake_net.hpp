@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <map>
 #include <memory>
 #include <set>
@@ -75,6 +76,7 @@ class Hub {
 
   std::map<std::uint64_t, Node*> nodes;
   SessionId next_session = 1;
+  std::uint64_t shuffle = 0;  // not 0: data arrives in another order within each batch, drawn from this
 };
 
 // ------------------------------------------------------------------ a small world
@@ -99,6 +101,7 @@ struct Client {
   std::vector<Event> events;
   std::uint64_t accepted = 0, received = 0, refused = 0;
   std::vector<std::uint32_t> unreachable;  // of each SUBSCRIBED
+  std::vector<Got> cursors;                // start cursors, in `sequence`; `last` is World::step when it came
   std::vector<std::uint64_t> sequences() const;
   std::uint64_t gap_messages() const;
 };
@@ -129,11 +132,14 @@ class World {
   Engine& broker(std::uint64_t id) { return *brokers.at(id).engine; }
   Client& operator[](std::uint64_t id) { return clients.at(id); }
 
+  // Called for each range that a publisher learns to be received.
+  std::function<void(const Client&, std::string topic, std::uint64_t first, std::uint64_t last)> on_received;
   Limits limits, client_limits;
   std::vector<TopicRule> rules;
   std::uint64_t detach_ns = 10'000'000'000;
   std::uint64_t detach_bytes = 64u << 20;
   Now now{1'000'000'000, 0};
+  std::uint64_t step = 0;  // the test's own count, noted with cursors
   std::map<std::uint64_t, Broker> brokers;
   std::map<std::uint64_t, Client> clients;
   std::vector<std::uint64_t> ids;

@@ -27,9 +27,17 @@ void Core::on_interest(std::uint32_t slot, const wire::InterestBody& body) {
   const std::uint32_t d = slots_[slot].downstream;
   Downstream& down = downstreams_[d];
   down.interest_incarnation = body.incarnation;
+  const bool delta = body.op == wire::InterestOp::add || body.op == wire::InterestOp::remove;
+  if (delta && !down.receiving) {
+    // A delta that is not the next one shows that one was lost; the snapshot mends it at once.
+    if (!down.syncing && body.version > down.interest_version + 1) down.behind_since_ns = 1;
+    down.interest_version = std::max(down.interest_version, body.version);  // before any STREAM speaks of it
+  }
   switch (body.op) {
     case wire::InterestOp::snapshot_begin:
       down.receiving = true;
+      down.interest_version = body.version;
+      announced_.clear_row(d);  // what it may have missed or forgotten is named again
       for (std::uint32_t f = down.first_filter; f != kNil; f = filters_[f].next) {
         filters_[f].stale = !filters_[f].ghost;
         filters_[f].answer_version = 0;
@@ -51,9 +59,6 @@ void Core::on_interest(std::uint32_t slot, const wire::InterestBody& body) {
       snapshot_complete(d, body.version);
       return;
   }
-  // A delta that is not the next one shows that one was lost; the snapshot mends it at once.
-  if (!down.receiving && !down.syncing && body.version > down.interest_version + 1) down.behind_since_ns = 1;
-  if (!down.receiving) down.interest_version = std::max(down.interest_version, body.version);
 }
 
 void Core::add_filter(std::uint32_t d, const wire::InterestBody& body) {
@@ -180,7 +185,7 @@ void Core::rematch_topic(std::uint32_t d, std::uint32_t topic, std::uint8_t repl
     for (std::uint32_t s = log_.topic(topic).first_stream; s != kNil; s = log_.stream(s).next_in_topic) {
       const Stream& stream = log_.stream(s);
       if (stream.held == 0 || cursor(d, s) == 0) continue;
-      const std::uint64_t from = replay == 2 ? stream.low : stream.highest;
+      const std::uint64_t from = replay_start(s, replay);
       if (from >= cursor(d, s)) continue;
       cursor(d, s) = from;
       announced_.clear(d, s);
@@ -221,10 +226,14 @@ std::uint32_t Core::union_add(std::string_view text, std::uint8_t replay) {
   }
   // There are as many places as filters in all, so one is free.
   const std::uint32_t u = free != kNil ? free : union_high_++;
-  union_[u] = {mine_.version + 1, static_cast<std::uint32_t>(text.size()), 1, replay};
+  union_[u] = {mine_.version + 1, mine_.version + 1, static_cast<std::uint32_t>(text.size()), 1, replay};
   std::memcpy(union_texts_ + std::size_t{u} * limits_.topic_name_bytes, text.data(), text.size());
   mine_.digest ^= wire::filter_digest(text, replay);
   interest_changed(wire::InterestOp::add, text, replay);
+  for (std::uint32_t t = 0; t < log_.topics(); ++t) {
+    Topic& topic = log_.topic(t);
+    if (topic.wanted_since == 0 && wire::filter_matches(text, log_.name_of(t))) topic.wanted_since = mine_.version;
+  }
   return u;
 }
 
@@ -235,6 +244,7 @@ void Core::union_remove(std::uint32_t u) {
   // What nobody here wants any more stops coming: its streams are as good as unknown until announced again.
   for (std::uint32_t t = 0; t < log_.topics(); ++t) {
     if (!wire::filter_matches(union_text(u), log_.name_of(t)) || union_matches(t)) continue;
+    log_.topic(t).wanted_since = 0;
     for (std::uint32_t s = log_.topic(t).first_stream; s != kNil; s = log_.stream(s).next_in_topic) {
       log_.stream(s).covered = false;
     }
@@ -246,6 +256,16 @@ bool Core::union_matches(std::uint32_t topic) const {
     if (union_[u].references != 0 && wire::filter_matches(union_text(u), log_.name_of(topic))) return true;
   }
   return false;
+}
+
+// The version of my interest from which on this topic is wanted; 0: it is not.
+std::uint64_t Core::union_since(std::uint32_t topic) const {
+  std::uint64_t since = 0;
+  for (std::uint32_t u = 0; u < union_high_; ++u) {
+    if (union_[u].references == 0 || !wire::filter_matches(union_text(u), log_.name_of(topic))) continue;
+    if (since == 0 || union_[u].since < since) since = union_[u].since;
+  }
+  return since;
 }
 
 void Core::interest_changed(wire::InterestOp op, std::string_view text, std::uint8_t replay) {

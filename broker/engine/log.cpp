@@ -198,6 +198,8 @@ void Log::remove_head(std::uint32_t topic) {
       do ++s.low;
       while (table_.find(entry.stream, s.low) == kNil);
     }
+    // Gone while an earlier one is still missing: passed all the same, once that one is there.
+    if (entry.sequence > s.contiguous) note_later_gap(s, entry.sequence, entry.sequence);
     store_.release(entry.message);
   }
   entry.message = kNil;

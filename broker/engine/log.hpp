@@ -30,6 +30,7 @@ struct Topic {
   std::uint32_t oldest_pending = kNil;  // no older entry is pending; kNil: not looked up since the log was empty
   std::uint32_t first_stream = kNil;
   std::uint32_t last_stream = kNil;
+  std::uint64_t wanted_since = 0;  // version of my interest that made it match; 0: nobody here wants it
   Lane lane = Lane::realtime;
 };
 

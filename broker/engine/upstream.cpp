@@ -96,7 +96,7 @@ void Core::admit(std::uint32_t slot, const Incoming& in, std::uint32_t s) {
   appended(e);
   put_number(slot, in.lane, in.number, e);
   if (stream.refused_first != 0) stand_gap(s, 0, 0, static_cast<std::uint32_t>(GapReason::refused));
-  Topic& topic = log_.topic(stream.topic);
+  const Topic& topic = log_.topic(stream.topic);
   if (topic.head != kNil && log_.entry(topic.head).pending == 0) expire(stream.topic);
 }
 
@@ -204,6 +204,9 @@ void Core::expire(std::uint32_t topic) {
     const bool young = now_.mono_ns - entry.time_ns < t.retain_ns;
     const bool fits = t.retain_bytes == 0 || t.bytes <= t.retain_bytes;
     if (!entry.is_gap() && young && fits) return;
+    // One that came too early stays until those before it are there, else a repeated one would look new.
+    const bool early = !entry.is_gap() && entry.sequence > log_.stream(entry.stream).contiguous;
+    if (early && now_.mono_ns - entry.time_ns < detach_ns_) return;
     if (!entry.is_gap()) ++counters.retention_expired;
     log_.remove_head(topic);
   }

@@ -59,7 +59,7 @@ class Reader {
   std::size_t at_ = 0;
 };
 
-constexpr std::size_t kTopicFixed = 8, kStreamBytes = 40, kInterestFixed = 16, kSubscribedFixed = 16, kResumeBytes = 24,
+constexpr std::size_t kTopicFixed = 8, kStreamBytes = 48, kInterestFixed = 16, kSubscribedFixed = 16, kResumeBytes = 24,
                       kDetachedBytes = 4, kGapBytes = 24, kBusyBytes = 20, kGoneBytes = 12, kAskBytes = 4;
 
 bool valid(const TopicBody& b) {
@@ -143,6 +143,7 @@ std::size_t encode(const StreamBody& b, std::span<std::uint8_t> out) {
       .put(b.previous_last)
       .put(b.incarnation)
       .put(b.previous_incarnation)
+      .put(b.interest)
       .done();
 }
 bool decode(std::span<const std::uint8_t> in, StreamBody& out) {
@@ -154,7 +155,8 @@ bool decode(std::span<const std::uint8_t> in, StreamBody& out) {
       .get(out.start)
       .get(out.previous_last)
       .get(out.incarnation)
-      .get(out.previous_incarnation);
+      .get(out.previous_incarnation)
+      .get(out.interest);
   return valid(out);
 }
 

@@ -30,6 +30,9 @@ struct StreamBody {
   std::uint64_t previous_last = 0;  // of previous_incarnation; 0: none came, kUnknownLast: unknown
   std::uint32_t incarnation = 0;
   std::uint32_t previous_incarnation = 0;  // 0: none known before; else below `incarnation`
+  // The version of the receiver's interest that the sender held: a STREAM older than the receiver's latest subscription
+  // speaks of a former one, and its start cursor is not to be trusted. 0 from a publisher.
+  std::uint64_t interest = 0;
 };
 
 enum class InterestOp : std::uint8_t { snapshot_begin = 0, add = 1, remove = 2, snapshot_end = 3 };

@@ -52,9 +52,10 @@ TEST(Control, StreamLayout) {
                         .start = 4,
                         .previous_last = 5,
                         .incarnation = 7,
-                        .previous_incarnation = 6};
+                        .previous_incarnation = 6,
+                        .interest = 8};
   const auto wire = bytes(body);
-  ASSERT_EQ(wire.size(), 40u);
+  ASSERT_EQ(wire.size(), 48u);
   EXPECT_EQ(wire[0], 1);
   EXPECT_EQ(wire[4], 2);
   EXPECT_EQ(wire[8], 3);
@@ -62,6 +63,7 @@ TEST(Control, StreamLayout) {
   EXPECT_EQ(wire[24], 5);
   EXPECT_EQ(wire[32], 7);
   EXPECT_EQ(wire[36], 6);
+  EXPECT_EQ(wire[40], 8);
 }
 
 TEST(Control, RoundTrips) {
