@@ -8,6 +8,7 @@
 #include <set>
 
 #include "broker/crypto/noise.hpp"
+#include "broker/testing/no_alloc.hpp"
 #include "broker/wire/control.hpp"
 
 namespace portolan::broker::testing {
@@ -139,8 +140,8 @@ struct World::Process {
     }
     return {memory.get(), bytes};
   }
-  std::unique_ptr<Engine> engine;
-  std::unique_ptr<ClientEngine> client;
+  Guarded<Engine> engine;  // no call may allocate
+  Guarded<ClientEngine> client;
   std::uint64_t deadline = kNever;  // of the timer that is scheduled
   std::uint64_t spun_at = 0;
   std::uint32_t spins = 0;
