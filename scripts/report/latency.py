@@ -11,7 +11,7 @@ import numpy as np
 from style import BAD, INK, WIDTH, colours, figure_key, plt, save
 from words import duration, listing
 
-NAME, TITLE = "latency", "How late messages were"
+NAME, TITLE = "latency", "By percentile"
 MOST_PANELS = 8
 LEAST_NS = 1_000  # a logarithmic axis has no zero: what is less is drawn here
 END = 4.3         # nines at which the slowest message is drawn

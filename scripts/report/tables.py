@@ -25,30 +25,36 @@ def _with_tenant(run, columns, rows):
 
 
 COUNTS = ("published", "accepted", "refused", "owed", "delivered", "gaps", "lost", "duplicates", "disorder", "undecided", "died")
-HEADS = {"duplicates": "twice", "disorder": "out of order", "died": "died with both", "undecided": "not decided"}
+HEADS = {"duplicates": "twice", "disorder": "out of order", "died": "died with publisher", "undecided": "not decided"}
 
 
-def _counts(entry, names):
-    c = entry["counts"]
-    bad = c["lost"] or c["duplicates"] or c["disorder"]
-    return ("failed" if bad else "inconclusive" if c["undecided"] else "", names + [count(c[k]) for k in COUNTS])
+RARE = ("refused", "gaps", "undecided", "died")  # a column only where one is not 0
+
+
+def _counts(run, columns, entries, names):
+    """A table of counts, one row for each entry of the summary."""
+    keys = [k for k in COUNTS if k not in RARE or (run.summary.get("totals") or {}).get(k)]
+    rows = []
+    for entry in entries:
+        c = entry["counts"]
+        bad = c["lost"] or c["duplicates"] or c["disorder"]
+        rows.append(("failed" if bad else "inconclusive" if c["undecided"] else "", names(entry) + [count(c[k]) for k in keys]))
+    columns = columns + ["#" + HEADS.get(k, k) for k in keys]
+    return _with_tenant(run, columns, rows) if columns[1:2] == ["tenant"] else table(columns, rows)
 
 
 def counts(run):
-    return _with_tenant(run, ["topic family", "tenant", "#topics"] + ["#" + HEADS.get(k, k) for k in COUNTS],
-                        [_counts(f, [f["family"], f["tenant"], count(f["topics"])]) for f in run.families])
+    return _counts(run, ["topic family", "tenant", "#topics"], run.families, lambda f: [f["family"], f["tenant"], count(f["topics"])])
 
 
 def topics(run):
-    shown = (run.summary.get("topics") or [])[:MOST_TOPICS]
-    return _with_tenant(run, ["topic", "tenant"] + ["#" + HEADS.get(k, k) for k in COUNTS],
-                        [_counts(t, [t["topic"], t["tenant"]]) for t in shown])
+    return _counts(run, ["topic", "tenant"], (run.summary.get("topics") or [])[:MOST_TOPICS], lambda t: [t["topic"], t["tenant"]])
 
 
 def tenants(run):
     if not run.several_tenants:
         return table([], [])
-    return table(["tenant"] + ["#" + HEADS.get(k, k) for k in COUNTS], [_counts(t, [t["tenant"]]) for t in run.summary.get("tenants") or []])
+    return _counts(run, ["of tenant"], run.summary.get("tenants") or [], lambda t: [t["tenant"]])
 
 
 SPREAD = (("p50_ns", "p50"), ("p90_ns", "p90"), ("p99_ns", "p99"), ("p999_ns", "p99.9"), ("max_ns", "slowest"), ("mean_ns", "mean"))

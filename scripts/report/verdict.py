@@ -99,7 +99,7 @@ def load_sentence(plan, index):
             "poisson": f"{several(len(streams), 'source')}, each a message of {size(load['size_bytes'])} every {duration(load['interval_ns'])} on average, at random"}
     text = what.get(load["kind"], load["kind"])
     if load.get("count"):
-        text = f"{several(len(streams), 'source')}, each {several(load['count'], 'message')} of {size(load['size_bytes'])}" + (
+        text = f"{several(len(streams), 'source')}, {'each ' if len(streams) > 1 else ''}{several(load['count'], 'message')} of {size(load['size_bytes'])}" + (
             f", {duration(load['interval_ns'])} apart" if load["count"] > 1 else "")
     return f"{load['name']}: {text} (topics {families})"
 
@@ -122,22 +122,38 @@ def _deed(run, fault, row):
     until = row["off_ns"] if row["off_ns"] is not None else fault["until_ns"] or None
     since = row["on_ns"] if row["on_ns"] is not None else fault["at_ns"]
     lasting = f" for {duration(until - since)}" if until is not None and until > since else ""
-    links = listing([run.plan["links"][i]["name"].replace("/edge", "").replace("--", " to ") for i in fault["links"]], 4)
+    links = listing([link_name(run.plan["links"][i]["name"]) for i in fault["links"]], 4)
+    plural = "s" if len(fault["links"]) > 1 else ""
+    were = "were" if len(fault["links"]) > 1 else "was"
     way = {"a_to_b": " in one direction", "b_to_a": " in the other direction"}.get(fault.get("way", "both").replace("-", "_"), "")
-    who = listing([run.plan["processes"][i]["name"] for i in fault["processes"]], 4)
+    who = listing([process_name(run, run.plan["processes"][i]) for i in fault["processes"]], 4)
+    stood = "were" if len(fault["processes"]) > 1 else "was"
     name = fault["name"].split()
     detail = fault["name"] if len(name) > 1 else ""
     return {
-        "cut": f"At {at} the link {links} was cut{way}{lasting}.",
+        "cut": f"At {at} the link{plural} {links} {were} cut{way}{lasting}.",
         "partition": f"At {at} the network was divided{lasting}: {links} carried nothing.",
-        "degrade": f"At {at} the link {links} was degraded{way}{lasting} ({_degraded(fault)}).",
-        "kill": f"At {at} {who} was killed.",
-        "restart": f"At {at} {who} was stopped" + (f" and came back with empty memory {duration(until - since)} later." if lasting else
+        "degrade": f"At {at} the link{plural} {links} {were} degraded{way}{lasting} ({_degraded(fault)}).",
+        "kill": f"At {at} {who} {stood} killed.",
+        "restart": f"At {at} {who} {stood} stopped" + (f" and came back with empty memory {duration(until - since)} later." if lasting else
                                                   " and restarted with empty memory."),
-        "pause": f"At {at} {who} was paused{lasting}.",
+        "pause": f"At {at} {who} {stood} paused{lasting}.",
         "clock-skew": f"At {at} the clock of {who} was set wrong by {duration(fault.get('skew_ns', 0))}{lasting}.",
         "lose-control": f"At {at} the next {several(fault.get('count', 0), 'control message')} of {who} were lost.",
     }.get(fault["kind"], f"At {at}: {detail or fault['kind']}{lasting}.")
+
+
+def link_name(name):
+    """"Hamburg – Rotterdam"."""
+    return " – ".join(proper(end.removesuffix("/edge")) for end in name.split("--"))
+
+
+def process_name(run, process):
+    """"the broker of Gdansk", "the client pilot of Hamburg (tenant blue)"."""
+    harbour, _, rest = process["name"].partition("/")
+    what = rest.rpartition("/")[2]
+    text = f"the broker of {proper(harbour)}" if process["kind"] == "broker" else f"the client {what} of {proper(harbour)}"
+    return text + (f" (tenant {run.plan['tenants'][process['tenant']]['name']})" if run.several_tenants else "")
 
 
 def _degraded(fault):
