@@ -94,7 +94,8 @@ Store::Store(const Limits& limits, Arena& arena) {
   t.block_bytes = limits.small_block_bytes;
   t.messages = arena.take<Message>(limits.messages);
   t.message_list.build(arena, limits.messages);
-  t.blocks = reinterpret_cast<std::uint8_t*>(arena.take<Line>(std::size_t{limits.small_blocks} * t.block_bytes / 64));
+  t.blocks =
+      reinterpret_cast<std::uint8_t*>(arena.take_raw<Line>(std::size_t{limits.small_blocks} * t.block_bytes / 64));
   t.block_list.build(arena, limits.small_blocks);
   const std::uint32_t counts[2] = {limits.small_slots, limits.large_slots};
   const std::uint32_t bytes[2] = {PTL_SMALL_SLOT_BYTES, PTL_LARGE_SLOT_BYTES};
@@ -105,8 +106,10 @@ Store::Store(const Limits& limits, Arena& arena) {
     pool.slot_bytes = bytes[c];
     pool.data_bytes = data[c];
     pool.first_piece = pieces;
-    pool.memory = arena.take<Line>(std::size_t{counts[c]} * bytes[c] / 64);
+    pool.memory = arena.take_raw<Line>(std::size_t{counts[c]} * bytes[c] / 64);
     pool.list.build(arena, counts[c]);
+    for (std::uint32_t i = 0; pool.memory != nullptr && i < counts[c]; ++i)
+      std::memset(pool.at(i), 0, sizeof(ptl_slot));
     pieces += counts[c];
   }
   t.pieces = arena.take<Piece>(pieces);

@@ -26,8 +26,17 @@ class Arena {
     used_ = base == nullptr ? kLine - 1 : (kLine - over) % kLine;
     skipped_ = base == nullptr ? 0 : used_;
   }
+  // Value-initialised; null (and `short_of_memory`) when the arena is too small or dry.
   template <typename T>
-  T* take(std::size_t count) {  // value-initialised; null (and `short_of`) when the arena is too small or dry
+  T* take(std::size_t count) {
+    T* first = take_raw<T>(count);
+    if (first == nullptr) return nullptr;
+    for (std::size_t i = 0; i < count; ++i) new (first + i) T();
+    return first;
+  }
+  // As it is, for bulk bytes: a page that nobody uses is never touched.
+  template <typename T>
+  T* take_raw(std::size_t count) {
     static_assert(alignof(T) <= kLine);
     const std::size_t from = used_ - skipped_;
     const std::size_t at = (from + alignof(T) - 1) / alignof(T) * alignof(T) + skipped_;
@@ -36,9 +45,7 @@ class Arena {
       short_ = true;
       return nullptr;
     }
-    T* first = reinterpret_cast<T*>(base_ + at);
-    for (std::size_t i = 0; i < count; ++i) new (first + i) T();
-    return first;
+    return reinterpret_cast<T*>(base_ + at);
   }
   std::size_t used() const { return used_; }
   bool short_of_memory() const { return short_; }

@@ -23,7 +23,7 @@ Limits small_limits() {
 
 struct Fixture {
   explicit Fixture(const Limits& limits)
-      : memory(size(limits)), arena(memory.data(), memory.size()), store(limits, arena) {}
+      : memory(size(limits), 0xA5), arena(memory.data(), memory.size()), store(limits, arena) {}
   static std::size_t size(const Limits& limits) {
     Arena dry(nullptr, 0);
     const Store store(limits, dry);
