@@ -8,11 +8,12 @@ import math
 
 import numpy as np
 
-from style import BAD, INK, WIDTH, colours, figure_key, plt, save
+from style import BAD, INK, QUIET, WIDTH, colours, figure_key, plt, save
 from words import duration, listing
 
 NAME, TITLE = "latency", "By percentile"
 MOST_PANELS = 8
+BAND = "#e3e8ed"
 LEAST_NS = 1_000  # a logarithmic axis has no zero: what is less is drawn here
 END = 4.3         # nines at which the slowest message is drawn
 
@@ -57,7 +58,7 @@ def caption(run):
     text = ("Read a panel from left to right: half of the messages were no later than the curve at 50 %, all but one in a "
             "thousand no later than at 99.9 %. Solid: from the intended time to delivery. Dashed: the same less the floor, "
             "which is the least that distance allows; the grey band is the floor, from the nearest to the farthest pair of "
-            "harbours.")
+            "harbours (none within one harbour).")
     if any(_limits(run, f) for f in families[:MOST_PANELS]):
         text += " Triangles: limits that the scenario sets on the dashed curve."
     if len(families) > MOST_PANELS:
@@ -79,6 +80,9 @@ def _limits(run, family):
 def time_ticks(axis):
     """Powers of ten in the unit that fits."""
     axis.set_major_formatter(plt.FuncFormatter(lambda ns, _: duration(ns) if ns >= 1 else ""))
+    low, high = axis.get_view_interval()
+    if high / max(low, 1) < 300:  # too few powers of ten to read by
+        axis.set_major_locator(plt.LogLocator(subs=(1, 2, 5)))
     axis.set_minor_formatter(plt.NullFormatter())
 
 
@@ -96,8 +100,9 @@ def draw(run, path):
     for ax, family in zip(axes.flat, families):
         shade = colour[family["tenant"], family["family"]]
         floor_low, floor_high = max(family["floor_min_ns"], low), max(family["floor_max_ns"], low)
-        # A band that one could not see is a line.
-        ax.axhspan(floor_low, max(floor_high, floor_low * 1.04), color="#c9d1d9", lw=0, zorder=1)
+        ax.axhspan(floor_low, floor_high, color=BAND, lw=0, zorder=1)
+        for edge in {floor_low, floor_high} - {low}:
+            ax.axhline(edge, color=QUIET, lw=1.0, zorder=1.5)
         for key, style, width in (("above_floor_cdf", (0, (4, 2)), 1.5), ("latency_cdf", "-", 2.1)):
             points = np.array([p for p in family[key] if p[0] > 0], float)
             ax.plot(_nines(points[:, 0]), np.maximum(points[:, 1], low), color=shade, ls=style, lw=width, zorder=3)
@@ -117,7 +122,7 @@ def draw(run, path):
         ax.tick_params(labelbottom=True)
     handles = [plt.Line2D([], [], color=INK, lw=2.1, label="latency from the intended time"),
                plt.Line2D([], [], color=INK, lw=1.5, ls=(0, (4, 2)), label="above the floor"),
-               plt.Rectangle((0, 0), 1, 1, color="#c9d1d9", label="floor")]
+               plt.Rectangle((0, 0), 1, 1, fc=BAND, ec=QUIET, lw=1.0, label="floor")]
     if any(_limits(run, f) for f in families):
         handles.append(plt.Line2D([], [], ls="", marker="v", ms=7, mfc="white", mec=INK, label="limit"))
     figure_key(figure, handles)

@@ -5,14 +5,14 @@ import math
 import numpy as np
 
 from style import INK, WIDTH, plt, save
-from words import count, percent, several, significant, size
+from words import count, percent, proper, several, significant, size
 
 NAME, TITLE = "losses", "Losses and repairs"
 MOST_LINKS = 14
 # Why a link dropped a packet (sim/link/, `Drop`): colour, hatch, and what people call it; others take the next grey.
 REASONS = {"loss": ("#D55E00", "xxx", "lost"), "burst": ("#E69F00", "...", "lost in a burst"),
            "queue_full": ("#56B4E9", "///", "queue full"), "codel": ("#0072B2", "", "dropped early (CoDel)"),
-           "cut": ("#5b4b8a", "", "link cut"), "down": ("#333333", "", "link down")}
+           "cut": ("#5b4b8a", "", "under way when cut"), "down": ("#333333", "", "link down")}
 
 
 def by_link(run):
@@ -30,11 +30,11 @@ def by_link(run):
 
 
 def arrow(row):
-    """"hamburg → rotterdam" for one direction."""
+    """"Hamburg → Rotterdam" for one direction."""
     a, _, b = row["link"].partition("--")
     if not b:
         return f"{row['link']} ({row['way'].replace('_', ' ')})"
-    a, b = a.removesuffix("/edge"), b.removesuffix("/edge")
+    a, b = proper(a.removesuffix("/edge")), proper(b.removesuffix("/edge"))
     return f"{a} → {b}" if row["way"] == "a_to_b" else f"{b} → {a}"
 
 
@@ -133,7 +133,7 @@ def _bytes(ax, run, repair):
         ax.plot([0.62, 1.38], [bound, bound], color=INK, lw=1.4, ls=(0, (4, 2)))
         ax.annotate("limit", (1.38, bound), xytext=(-1, 3), textcoords="offset points", ha="right", fontsize=8, color=INK)
         top = max(top, bound)
-    ax.set_title("Bytes lost and sent again")
+    ax.set_title("Bytes")
     ax.set_xticks([0, 1], ["lost", "sent again"])
     ax.tick_params(axis="x", length=0)
     ax.set_ylim(0, top * 1.3)

@@ -23,6 +23,7 @@ sys.path.insert(0, str(HERE))
 sys.dont_write_bytecode = True
 
 USAGE, CANNOT = 64, 69
+MOST_EXAMPLES = 6
 
 try:
     import jinja2
@@ -35,8 +36,8 @@ try:
     import tables
     import timeline
     import verdict
-    from run import INCONCLUSIVE, NONE, NotARun, Run
-    from words import count, several
+    from run import FAILED, HELD, NONE, NotARun, Run
+    from words import count, listing
 except ModuleNotFoundError as error:  # before any file is touched
     sys.exit(print(f"report: Python module {error.name} is missing; install it with: scripts/setup report", file=sys.stderr) or CANNOT)
 
@@ -119,19 +120,22 @@ def pictures(run, prefix, output):
 
 def reasons(run):
     out = []
-    for r in run.summary.get("reasons") or []:
+    for r in verdict.grouped(run):
         rule = {"expectation": "Expectation", "records": "Records"}.get(r["rule"], f"Rule {r['rule']}")
-        head = f"{rule}, {r['verdict']}: {r['what']}" + (f" at {r['where']}" if r["where"] else "")
-        rest = r["count"] - len(r["examples"])
-        out.append({"verdict": r["verdict"], "head": head, "detail": f"{count(r['count'])} times" if r["count"] > 1 else "",
-                    "examples": r["examples"], "more": f"and {several(rest, 'more')}".replace("mores", "more") if rest > 0 and r["examples"] else ""})
+        detail = [listing(dict.fromkeys(r["wheres"]), 8)] if r["wheres"] else []
+        shown = r["examples"][:MOST_EXAMPLES]
+        rest = r["count"] - len(shown)
+        out.append({"verdict": r["verdict"], "head": f"{rule} {r['verdict']}: {r['what']}",
+                    "detail": "; ".join(detail + ([f"{count(r['count'])} times"] if r["count"] > 1 else [])),
+                    "examples": shown, "more": f"and {count(rest)} more" if rest > 0 and shown else ""})
     return out
 
 
 def section(run, name, identity, prefix, output):
     """Everything that the page says of one run."""
     rehearsed, loads = verdict.rehearsed(run)
-    mood = {True: "well", False: "ill", None: "plain"}
+    # Where the run proves nothing, nothing is shown as good.
+    mood = {True: "well" if run.verdict in (HELD, FAILED) else "plain", False: "ill", None: "plain"}
     topics_left = len(run.summary.get("topics") or []) - tables.MOST_TOPICS
     return {
         "id": identity, "name": name, "title": run.title, "word": verdict.WORDS[run.verdict], "sign": verdict.SIGNS[run.verdict],

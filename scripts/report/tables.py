@@ -4,7 +4,7 @@ import chart
 import timeline
 import verdict
 from style import PARTS
-from words import count, duration, percent, proper, significant, size
+from words import count, duration, percent, rate, significant, size
 
 MOST_TOPICS = 1_000
 MOST_MARKS = 60
@@ -92,7 +92,7 @@ def split(run):
 def expectations(run):
     return table(["expectation", "verdict", "#measured", "#limit", "#beyond by", "where"],
                  [("" if e["verdict"] == "held" else e["verdict"],
-                   [e["name"], e["verdict"], verdict.shown(e["measured"], e["unit"]), verdict.shown(e["limit"], e["unit"]),
+                   [verdict.expectation_name(e["name"]), e["verdict"], verdict.shown(e["measured"], e["unit"]), verdict.shown(e["limit"], e["unit"]),
                     verdict.shown(e["by"], e["unit"]) if e["by"] else "", e["where"]])
                   for e in run.summary.get("expectations") or []])
 
@@ -106,9 +106,9 @@ def rules(run):
 def links(run):
     dash = lambda value, how: "" if value is None else how(value)
     return table(["link", "model", "#distance", "#floor", "#one-way delay", "#rate", "#packets", "#dropped", "#share", "faults"],
-                 [[row["link"].replace("/edge", "").replace("--", " – "), row["model"], f"{count(round(row['distance_km']))} km",
+                 [[verdict.link_name(row["link"]), row["model"], f"{count(round(row['distance_km']))} km",
                    f"{significant(row['floor_ms'])} ms", f"{significant(row['delay_ms'])} ms",
-                   f"{significant(row['rate_mbps'])} Mbit/s" if row["rate_mbps"] else "no limit",
+                   rate(row["rate_mbps"] * 1e6),
                    dash(row["packets"], count), dash(row["dropped"], count),
                    percent(row["dropped"], row["packets"]) if row["packets"] else "", row["faults"]]
                   for row in verdict.link_table(run)])
@@ -120,11 +120,11 @@ def faults(run):
         healed = "" if f["off_ns"] is None else duration(f["off_ns"])
         known = f["on_ns"] is not None
         rows.append(("failed" if f["missing"] or known and f["recovery_ns"] is None else "",
-                     [str(f["number"]), f["name"], duration(f["planned_at_ns"]), duration(f["on_ns"]) if known else "not seen", healed,
+                     [f"{f['number']}  {f['name']}", duration(f["planned_at_ns"]), duration(f["on_ns"]) if known else "not seen", healed,
                       count(f["held_up_streams"]) if known else "", count(f["missing"]) if known else "",
                       duration(f["worst_latency_ns"]) if known else "",
                       ("never" if f["recovery_ns"] is None else duration(f["recovery_ns"])) if known else ""]))
-    return table(["number", "fault", "#planned", "#took effect", "#healed", "#streams held up", "#messages missing", "#slowest message",
+    return table(["fault", "#planned", "#took effect", "#healed", "#streams held up", "#missing", "#slowest",
                   "#recovery"], rows)
 
 

@@ -196,11 +196,11 @@ def draw(run, path):
     axes[2].legend(loc="upper right", ncol=2, bbox_to_anchor=(1.0, 1.24), borderaxespad=0)
     axes[2].set_xlabel("seconds since the start of the run")
     axes[2].set_xlim(0, until)
-    duration_s = run.plan.get("duration_ns", 0) / 1e9
-    if 0 < duration_s < until * 0.985:
+    load_end = max((load["end_ns"] for load in run.plan.get("loads", [])), default=0) / 1e9
+    if 0 < load_end < until * 0.97:
         for ax in axes:
-            ax.axvline(duration_s, color=QUIET, lw=0.9, zorder=1)
-        axes[2].annotate("load ends", (duration_s, 1), xycoords=("data", "axes fraction"), xytext=(4, -3),
+            ax.axvline(load_end, color=QUIET, lw=0.9, zorder=1)
+        axes[2].annotate("load ends", (load_end, 1), xycoords=("data", "axes fraction"), xytext=(-3, -3), ha="right",
                          textcoords="offset points", fontsize=8, color=QUIET, va="top")
     rows = _mark_faults(run, axes, until)
     if rows:

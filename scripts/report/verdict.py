@@ -5,7 +5,7 @@ import chart
 import losses
 import timeline
 from run import FAILED, HELD, INCONCLUSIVE, NONE
-from words import count, duration, listing, percent, proper, several, significant, size
+from words import count, duration, listing, percent, proper, rate, several, significant, size
 
 WORDS = {HELD: "Held", FAILED: "Failed", INCONCLUSIVE: "Inconclusive", NONE: "No verdict"}
 SIGNS = {HELD: "✓", FAILED: "✗", INCONCLUSIVE: "?", NONE: "!"}
@@ -20,14 +20,21 @@ def shown(value, unit):
     return "never" if value >= NEVER else UNITS.get(unit, count)(value)
 
 
+def expectation_name(name):
+    """"p99 latency-above-floor of berth/+" in words."""
+    for key, word in (("latency-above-floor", "time above the floor"), ("deliveries-at-least", "deliveries, at least"),
+                      ("repair-ratio", "bytes sent again for each lost"), ("disorder", "out of order"), ("duplicates", "delivered twice")):
+        name = name.replace(key, word)
+    return name
+
+
 def sentence(run):
     """The verdict in one or two sentences."""
     totals = run.summary.get("totals")
     if run.verdict == NONE:
         return "This run ended before it was judged. What it left is shown below; nothing here says whether the network holds."
-    reasons = run.summary.get("reasons") or []
     if run.verdict == INCONCLUSIVE:
-        why = listing(list(dict.fromkeys(r["what"] for r in reasons if r["verdict"] == "inconclusive")), 4)
+        why = listing([g["what"] + (f" ({place(g)})" if g["wheres"] else "") for g in grouped(run) if g["verdict"] == INCONCLUSIVE], 3)
         return f"This run proves nothing, neither good nor bad{': ' + why if why else ''}. It must be run again before anyone relies on it."
     if run.verdict == FAILED:
         return "The network did not keep what the scenario expects: " + listing(troubles(run), 4) + "."
@@ -64,13 +71,30 @@ def troubles(run):
             out.append(f"{several(totals[key], 'message')} {word}")
     for e in run.summary.get("expectations") or []:
         if e["verdict"] == FAILED and not (e["name"].split()[0] in ("lost", "duplicates", "disorder") and out):
-            out.append(f"{e['name']} was {shown(e['measured'], e['unit'])} where the limit is {shown(e['limit'], e['unit'])}")
-    for reason in run.summary.get("reasons") or []:
-        if reason["verdict"] == FAILED and reason["rule"] not in ("expectation", "R1"):
-            said = f"{reason['what']}" + (f" at {reason['where']}" if reason["where"] else "")
-            if said not in out:
-                out.append(said)
+            out.append(f"{expectation_name(e['name'])} was {shown(e['measured'], e['unit'])}, beyond its limit of {shown(e['limit'], e['unit'])}")
+    for group in grouped(run):
+        if group["verdict"] == FAILED and group["rule"] not in ("expectation", "R1"):
+            out.append(group["what"] + (f" ({place(group)})" if group["wheres"] else ""))
     return out or [r["what"] for r in run.summary.get("reasons") or []][:1] or ["no reason was given"]
+
+
+def grouped(run):
+    """The reasons of the summary, those that say the same of several places put together."""
+    groups = {}
+    for r in run.summary.get("reasons") or []:
+        group = groups.setdefault((r["rule"], r["verdict"], r["what"]), {
+            "rule": r["rule"], "verdict": r["verdict"], "what": r["what"], "wheres": [], "count": 0, "examples": []})
+        group["wheres"] += [r["where"]] if r["where"] else []
+        group["count"] += r["count"]
+        group["examples"] += [(r["where"], example) for example in r["examples"]]
+    for group in groups.values():
+        group["examples"] = [text if len(group["wheres"]) < 2 else f"{where}: {text}" for where, text in group["examples"]]
+    return sorted(groups.values(), key=lambda g: g["verdict"] != FAILED)
+
+
+def place(group):
+    wheres = list(dict.fromkeys(group["wheres"]))
+    return wheres[0] if len(wheres) == 1 else f"in {several(len(wheres), 'place')}"
 
 
 def rehearsed(run):
@@ -164,7 +188,7 @@ def _degraded(fault):
         elif what == "delay":
             out.append(f"{duration(is_['delay_ns'])} one way")
         elif what == "rate":
-            out.append(f"{significant(is_['rate_bps'] / 1e6)} Mbit/s" if is_["rate_bps"] else "no rate limit")
+            out.append(f"{rate(is_['rate_bps'])}")
         else:
             out.append(what.replace("_", " "))
     return listing(out) or "as the scenario says"
@@ -226,7 +250,9 @@ def caveats(run):
     fidelity = run.summary.get("fidelity") or {}
     if (fidelity.get("measured") or {}).get("virtual_time"):
         out.append("The network was simulated in virtual time. The brokers are the real engines; links, processors and clocks are models.")
-    if fidelity.get("unsplit"):
+    if fidelity.get("unsplit") and not fidelity.get("splits"):
+        out.append("No delivery was split into its parts, so that where the time went is not known.")
+    elif fidelity.get("unsplit"):
         out.append(f"{several(fidelity['unsplit'], 'delivery', 'deliveries')} could not be split into parts and are not in that picture.")
     lateness = fidelity.get("publish_lateness") or {}
     if lateness.get("max_ns", 0) > 1_000_000:

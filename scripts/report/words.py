@@ -48,13 +48,21 @@ def percent(part, whole):
     if not whole:
         return "none"
     share = 100 * part / whole
-    if part == whole:
-        return "100 %"
+    if part in (0, whole):
+        return "100 %" if part else "0 %"
     if share > 99.99:
         return "over 99.99 %"
     if 0 < share < 0.01:
         return "under 0.01 %"
     return f"{share:.2f} %" if share >= 99 or share < 10 else f"{share:.1f} %"
+
+
+def rate(bits_per_second):
+    """A link's rate; 0 stands for none set."""
+    for unit, step in (("Gbit/s", 1e9), ("Mbit/s", 1e6), ("kbit/s", 1e3)):
+        if bits_per_second >= step:
+            return f"{significant(bits_per_second / step)} {unit}"
+    return f"{bits_per_second:g} bit/s" if bits_per_second else "no limit"
 
 
 def several(number, one, many=None):
