@@ -179,6 +179,8 @@ class Core {
   void housekeep();
   void housekeep_downstream(std::uint32_t d);
   void check_withheld();
+  void end_withholding();
+  bool kept_back(bool from_peer) const { return withheld_for_clients_ || (withheld_for_peers_ && !from_peer); }
   void push_event(const Event& event);
 
   // control.cpp
@@ -346,7 +348,10 @@ class Core {
   Now now_;
   std::uint64_t started_ns_ = 0, next_housekeep_ns_ = kNever;
   std::uint64_t backlog_high_ = 0;
-  bool started_ = false, withheld_ = true, answers_due_ = false, jobs_due_ = false;
+  // A broker that starts raises no `delivered` over what a subscriber may be missing from whom it does not know yet:
+  // peers' brokers (over what is published here), and after a restart its own former clients (over everything).
+  bool withheld_for_peers_ = true, withheld_for_clients_ = true;
+  bool started_ = false, answers_due_ = false, jobs_due_ = false;
   std::uint8_t scratch_[wire::kControlBytesMax];
 };
 

@@ -39,7 +39,7 @@ void Core::attach(std::uint32_t d, std::uint32_t topic, std::uint8_t replay) {
   l.inflight = 0;
   ++l.epoch;
   owing_.set(topic, d);
-  const bool all = replay == 2 || (!down.seen && withheld_);
+  const bool all = replay == 2 || (!down.seen && (withheld_for_clients_ || (down.broker && withheld_for_peers_)));
   for (std::uint32_t s = log_.topic(topic).first_stream; s != kNil; s = log_.stream(s).next_in_topic) {
     const Stream& stream = log_.stream(s);
     if (stream.home == Home::unknown || (stream.home == Home::remote && (down.broker || !stream.covered))) continue;
@@ -446,7 +446,11 @@ void Core::detach_laggards(std::uint32_t e, std::uint32_t reason, bool at_once) 
   owing_.for_each(topic, [&](std::uint32_t d) {
     const Lag& l = lag(d, topic);
     if (log_.entry(e).serial != serial || l.acked == kNil || log_.entry(l.acked).position > position) return;
-    if (!at_once && now_.mono_ns - downstreams_[d].since_ns < detach_ns_) return;
+    // An attached broker has clients that fall behind, each given a bound of its own there.
+    const Downstream& down = downstreams_[d];
+    const std::uint64_t bound_ns = down.broker && down.slot != kNil ? 2 * detach_ns_ : detach_ns_;
+    const std::uint64_t since = std::max(down.since_ns, log_.entry(e).time_ns);
+    if (!at_once && now_.mono_ns - since < bound_ns) return;
     detach(d, reason);
   });
 }

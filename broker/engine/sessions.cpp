@@ -375,13 +375,20 @@ void Core::new_incarnation(std::uint32_t d, std::uint32_t incarnation) {
 }
 
 void Core::check_withheld() {
-  if (!withheld_) return;
-  const bool bound_passed = now_.mono_ns >= started_ns_ + detach_ns_;
-  // After a restart my former clients need time to come back; nobody but they knows of them.
-  bool keep = own_incarnation_ > 1;
-  for (std::uint32_t d = 0; d < peer_count_; ++d) keep = keep || !downstreams_[d].seen;
-  if (keep && !bound_passed) return;
-  withheld_ = false;
+  if (!withheld_for_peers_ && !withheld_for_clients_) return;
+  const std::uint64_t age_ns = now_.mono_ns - started_ns_;
+  bool unseen = false;
+  for (std::uint32_t d = 0; d < peer_count_; ++d) unseen = unseen || !downstreams_[d].seen;
+  const bool peers = unseen && age_ns < detach_ns_;
+  // Half the bound, so that homes that wait for this broker's `delivered` do not take it for one that fell behind.
+  const bool clients = own_incarnation_ > 1 && age_ns < detach_ns_ / 2;
+  if (peers == withheld_for_peers_ && clients == withheld_for_clients_) return;
+  withheld_for_peers_ = withheld_for_peers_ && peers;
+  withheld_for_clients_ = withheld_for_clients_ && clients;
+  end_withholding();
+}
+
+void Core::end_withholding() {
   for (std::uint32_t i = 0; i < limits_.sessions; ++i) {
     if (slots_[i].used) mark_dirty(i);
   }

@@ -64,7 +64,7 @@ bool Core::known_duplicate(std::uint32_t slot, const Incoming& in, std::uint32_t
   // From the publisher: it came before, and everyone had it, or it would still be held.
   if (!downstreams_[slots_[slot].downstream].broker) return true;
   // From the home, which sends it again because a client of mine asked, or because a session was lost.
-  bool wanted = withheld_;
+  bool wanted = withheld_for_clients_;
   owing_.for_each(stream.topic, [&](std::uint32_t d) {
     if (!downstreams_[d].broker && cursor(d, s) != 0 && cursor(d, s) <= in.sequence) wanted = true;
   });
@@ -168,18 +168,18 @@ void Core::mark_dirty(std::uint32_t slot) {
 void Core::raise_delivered(std::uint32_t slot) {
   Slot& session = slots_[slot];
   if (!session.used) return;
-  const std::uint32_t crowded = limits_.window_messages / 4 * 3;
+  // A far broker lets go of its slow client before its home, which sees only the sum, lets go of the far broker.
+  const bool from_peer = downstreams_[session.downstream].broker;
+  const std::uint32_t crowded = limits_.window_messages / 4 * (from_peer ? 2 : 3);
   for (std::uint32_t i = 0; i < kDataLanes; ++i) {
     UpLane& lane = session.lanes[i];
     // Nobody's window may run full because one of many is slow or away: what waits too far behind ends its waiting.
-    if (lane.highest - lane.delivered > crowded && withheld_) {
-      withheld_ = false;
-      for (std::uint32_t other = 0; other < limits_.sessions; ++other) {
-        if (slots_[other].used) mark_dirty(other);
-      }
+    if (lane.highest - lane.delivered > crowded && kept_back(from_peer)) {
+      withheld_for_peers_ = withheld_for_clients_ = false;
+      end_withholding();
     }
     const std::uint32_t before = lane.delivered;
-    while (lane.delivered != lane.highest && !withheld_) {
+    while (lane.delivered != lane.highest && !kept_back(from_peer)) {
       UpNumber& u = number_at(slot, i, lane.delivered + 1);
       if (u.serial == 0) break;
       if (u.serial != kDoneSerial && log_.entry(u.entry).serial == u.serial && log_.entry(u.entry).pending != 0) {
@@ -198,9 +198,9 @@ void Core::raise_delivered(std::uint32_t slot) {
 
 void Core::expire(std::uint32_t topic) {
   const Topic& t = log_.topic(topic);
-  while (t.head != kNil && !withheld_) {
+  while (t.head != kNil) {
     const Entry& entry = log_.entry(t.head);
-    if (entry.pending != 0) return;
+    if (entry.pending != 0 || kept_back(entry.from_peer)) return;
     const bool young = now_.mono_ns - entry.time_ns < t.retain_ns;
     const bool fits = t.retain_bytes == 0 || t.bytes <= t.retain_bytes;
     if (!entry.is_gap() && young && fits) return;
@@ -233,11 +233,10 @@ void Core::relieve_memory() {
     }
     if (oldest == kNil) return;
     const std::uint32_t head = log_.topic(oldest).head;
-    if (withheld_) {
-      withheld_ = false;
-      for (std::uint32_t i = 0; i < limits_.sessions; ++i) {
-        if (slots_[i].used) mark_dirty(i);
-      }
+    if (kept_back(log_.entry(head).from_peer)) {
+      withheld_for_peers_ = withheld_for_clients_ = false;
+      end_withholding();
+      continue;
     }
     if (log_.entry(head).pending != 0) {
       detach_laggards(head, static_cast<std::uint32_t>(GapReason::detached), true);
