@@ -1,8 +1,10 @@
-// The profiles are found by name, and the Store that each buys stays within the memory that its comment states.
+// The profiles are found by name, and the engines that each buys stay within the memory that its comment states.
 #include "broker/limits.hpp"
 
 #include <gtest/gtest.h>
 
+#include "broker/client_engine.hpp"
+#include "broker/engine.hpp"
 #include "broker/store.hpp"
 
 namespace portolan::broker {
@@ -23,16 +25,28 @@ TEST(Limits, ProfilesByName) {
   EXPECT_EQ(l.sessions, 7u);
 }
 
-TEST(Limits, StoreStaysWithinTheStatedSum) {
-  const std::size_t daemon = store_bytes(Limits::daemon());
-  const std::size_t sim = store_bytes(Limits::sim());
-  const std::size_t client = store_bytes(Limits::sim_client());
-  const std::size_t thousand = store_bytes(Limits::thousand());
-  std::printf("store bytes: daemon %zu, sim %zu, sim_client %zu, thousand %zu\n", daemon, sim, client, thousand);
-  EXPECT_LT(daemon, 120u << 20);
-  EXPECT_LT(sim, 20u << 20);
-  EXPECT_LT(client, 9u << 20);
-  EXPECT_LT(thousand, 700u << 10);
+TEST(Limits, EnginesStayWithinTheStatedSums) {
+  struct Row {
+    const char* name;
+    double store_mib, engine_mib, client_mib;  // at most; 0: not used as such
+  };
+  for (const Row& row :
+       {Row{"daemon", 115, 256, 0}, Row{"sim", 20, 40, 0}, Row{"sim_client", 8, 0, 12}, Row{"thousand", 0.6, 1.3, 0}}) {
+    Limits l;
+    ASSERT_TRUE(Limits::by_name(row.name, l));
+    constexpr double kMiB = 1 << 20;
+    const double store = static_cast<double>(store_bytes(l)) / kMiB;
+    const double engine = static_cast<double>(Engine::bytes_needed(l)) / kMiB;
+    const double client = static_cast<double>(ClientEngine::bytes_needed(l)) / kMiB;
+    std::printf("%-10s MiB: store %.2f, broker in all %.2f, client in all %.2f\n", row.name, store, engine, client);
+    EXPECT_LE(store, row.store_mib) << row.name;
+    if (row.engine_mib != 0) {
+      EXPECT_LE(engine, row.engine_mib) << row.name;
+    }
+    if (row.client_mib != 0) {
+      EXPECT_LE(client, row.client_mib) << row.name;
+    }
+  }
 }
 
 }  // namespace
