@@ -14,7 +14,8 @@ enum Kind : std::uint32_t { kHello = 1, kCookie = 2, kInit = 3, kResponse = 4, k
 
 struct Head {  // of each payload; COOKIE and INIT: then the cookie
   std::uint32_t kind = 0;
-  std::uint32_t session = 0;  // RESPONSE: the initiator's index; VERSIONS: the version spoken
+  std::uint32_t session = 0;  // HELLO: the sender's clock in us, echoed by COOKIE: its first round-trip sample;
+                              // RESPONSE: the initiator's index; VERSIONS: the version spoken
   std::uint64_t nonce = 0;    // the initiator's, the same in all four
 };
 static_assert(sizeof(Head) == 16);
@@ -119,10 +120,8 @@ void Endpoint::State::attempt_due(Session& s) {
       s.state = SessionState::hello_sent;
       s.nonce = random.next();
     }
-    s.attempt_started_ns = s.tries == 0 ? now.mono_ns : 0;  // a repeated HELLO's answer is no round-trip sample
-    s.tries = 1;
     std::uint8_t payload[kHelloBytes] = {};
-    session::put(payload, Head{kHello, 0, s.nonce});
+    session::put(payload, Head{kHello, static_cast<std::uint32_t>(now.mono_ns / 1'000), s.nonce});
     reply(s.path, PTL_HANDSHAKE, 0, payload);
   }
   life.set(s.slot, now.mono_ns + s.backoff_ns);
@@ -151,7 +150,7 @@ Drop Endpoint::State::receive_hello(PathId path, std::span<const std::uint8_t> p
   if (payload.size() < kHelloBytes) return Drop::handshake_invalid;
   const Head head = session::get<Head>(payload.data());
   std::uint8_t out[sizeof(Head) + sizeof(Token)];
-  session::put(out, Head{kCookie, 0, head.nonce});
+  session::put(out, Head{kCookie, head.session, head.nonce});
   session::put(out + sizeof(Head), cookies.make(now.mono_ns, path, head.nonce));
   reply(path, PTL_HANDSHAKE, 0, out);
   return Drop::none;
@@ -165,8 +164,9 @@ Drop Endpoint::State::receive_cookie(PathId path, std::span<const std::uint8_t> 
     Session& s = sessions[peers[i].attempt];
     if (s.state != SessionState::hello_sent || s.nonce != head.nonce || !(s.path == path)) continue;
     Welcome mine = my_welcome(s);
-    if (s.attempt_started_ns != 0) {
-      mine.rtt_ns = std::max<std::uint64_t>(now.mono_ns - s.attempt_started_ns, 1);
+    const std::uint32_t elapsed_us = static_cast<std::uint32_t>(now.mono_ns / 1'000) - head.session;
+    if (elapsed_us < 60'000'000) {  // else an echo of something else
+      mine.rtt_ns = std::max<std::uint64_t>(std::uint64_t{elapsed_us} * 1'000, 1'000);
       s.rtt.sample(mine.rtt_ns);
     }
     Prologue prologue;

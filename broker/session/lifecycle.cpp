@@ -36,7 +36,6 @@ Session* Endpoint::State::take_session() {
   s.uid = 0;
   s.tries = 0;
   s.backoff_ns = 0;
-  s.attempt_due_ns = kNever;
   s.message_bytes = 0;
   s.init_hash = 0;
   s.initiator = false;
@@ -132,7 +131,9 @@ void Endpoint::State::establish(Session& s) {
   s.state = SessionState::up;
   s.last_received_ns = now.mono_ns;
   s.heartbeat_due_ns = now.mono_ns;  // confirms the keys to the responder, and brings the interest at once
-  life.set(s.slot, now.mono_ns + 3 * s.idle_ns);
+  // The peer's first words take a round trip, however long that is against the idle interval.
+  s.grace_until_ns = now.mono_ns + 3 * s.idle_ns + 2 * s.rtt.smoothed();
+  life.set(s.slot, s.grace_until_ns);
   SessionEvent event;
   event.kind = SessionEvent::Kind::up;
   event.session = s.handle;

@@ -172,7 +172,7 @@ struct Session {
 
   // Handshake.
   std::uint64_t nonce = 0;
-  std::uint64_t attempt_due_ns = kNever, attempt_started_ns = 0, backoff_ns = 0;
+  std::uint64_t backoff_ns = 0;
   std::uint32_t tries = 0;
   std::uint64_t init_hash = 0;            // responder: names the first message, to answer its repeat alike
   std::uint8_t message[kHandshakeBytes];  // init or response, to repeat
@@ -186,7 +186,7 @@ struct Session {
   session::Pacer pacer, repair_pacer;
   ptl_window* window = nullptr;
   std::uint32_t* page_table = nullptr;
-  std::uint64_t last_received_ns = 0;
+  std::uint64_t last_received_ns = 0, grace_until_ns = 0;
   std::uint64_t bytes_received = 0;
   std::uint32_t ce_marks = 0;
   std::uint64_t ack_due_ns = kNever;

@@ -68,10 +68,10 @@ void Endpoint::State::tick() {
         end_session(s, DownReason::handshake_failed, false);
         break;
       case SessionState::up:
-        if (now.mono_ns - s.last_received_ns >= 3 * s.idle_ns) {
+        if (now.mono_ns >= std::max(s.grace_until_ns, s.last_received_ns + 3 * s.idle_ns)) {
           end_session(s, DownReason::timeout, false);
         } else {
-          life.set(at, s.last_received_ns + 3 * s.idle_ns);
+          life.set(at, std::max(s.grace_until_ns, s.last_received_ns + 3 * s.idle_ns));
         }
         break;
       case SessionState::free:
