@@ -49,7 +49,8 @@ std::vector<std::uint8_t> pattern(std::size_t n) {
 TEST(Store, BytesComeBackAtEveryLength) {
   Fixture f(small_limits());
   ASSERT_FALSE(f.arena.short_of_memory());
-  for (const std::size_t n : {0, 1, 63, 64, 65, 128, 256, 257, 1024, 8192, 8193, 65536, 65488, 65489, 150000}) {
+  for (const std::size_t n :
+       {0u, 1u, 63u, 64u, 65u, 128u, 256u, 257u, 1024u, 8192u, 8193u, 65536u, 65488u, 65489u, 150000u}) {
     const auto want = pattern(n);
     const MessageId id = f.store.create();
     ASSERT_NE(id, kNil);
