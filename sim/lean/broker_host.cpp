@@ -139,8 +139,6 @@ void BrokerHost::extra_counters() {
   audit_.counter("resumed", 0, c.resumed);
   audit_.counter("interest_mended", 0, c.interest_mended);
   audit_.counter("retention_expired", 0, c.retention_expired);
-  audit_.counter("retained_messages", 0, c.retained_messages);
-  audit_.counter("retained_bytes", 0, c.retained_bytes);
 }
 
 }  // namespace portolan::sim
