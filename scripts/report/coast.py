@@ -5,6 +5,7 @@ polygon are put together again by their end points. Without that package the cru
 Returns lists of (n, 2) arrays, degrees east and north.
 """
 
+import functools
 import os
 import struct
 
@@ -15,6 +16,7 @@ CRUDE = "/usr/share/cartopy/data/shapefiles/gshhs/c/GSHHS_c_L1.shp"
 LAND = 1  # hierarchical level: 1 shoreline, 2 lake
 
 
+@functools.lru_cache(maxsize=4)
 def rings(box, resolution="i"):
     """Rings that touch box = (west, south, east, north): (land, lakes, name of the source)."""
     path = BINNED.format(resolution)
@@ -39,35 +41,30 @@ def _binned(path, box):
     with h5py.File(path) as f:
         bin_deg = int(f["Bin_size_in_minutes"][0]) / 60
         columns = int(f["N_bins_in_360_longitude_range"][0])
-        first_segment = f["Id_of_first_segment_in_a_bin"][:]
         segments = f["N_segments_in_a_bin"][:]
         packed = f["Embedded_npts_levels_exit_entry_for_a_segment"][:].astype(np.uint32)
         first_point = f["Id_of_first_point_in_a_segment"][:]
         identity = f["Id_of_GSHHS_ID"][:]
         dx = f["Relative_longitude_from_SW_corner_of_bin"][:].astype(np.uint16)
         dy = f["Relative_latitude_from_SW_corner_of_bin"][:].astype(np.uint16)
-    pieces = {}
-    wanted = set()
+    # Each segment's bin (they are stored bin by bin) with its south-west corner, level and length.
+    bin_of = np.repeat(np.arange(len(segments)), segments)
+    x0 = (bin_of % columns) * bin_deg
+    x0 = np.where(x0 >= 180, x0 - 360, x0)
+    y0 = 90 - (bin_of // columns + 1) * bin_deg
+    level, count = (packed >> 6) & 7, packed >> 9
     west, south, east, north = box
-    for b in range(len(segments)):
-        x0 = (b % columns) * bin_deg
-        y0 = 90 - (b // columns + 1) * bin_deg
-        if x0 >= 180:
-            x0 -= 360
-        near = x0 + bin_deg > west and x0 < east and y0 + bin_deg > south and y0 < north
-        for s in range(first_segment[b], first_segment[b] + segments[b]):
-            level = (int(packed[s]) >> 6) & 7
-            points = int(packed[s]) >> 9
-            if level > 2 or points < 2:
-                continue
-            at = slice(first_point[s], first_point[s] + points)
-            line = np.column_stack((x0 + dx[at] / 65535 * bin_deg, y0 + dy[at] / 65535 * bin_deg))
-            key = (level, int(identity[s]))
-            pieces.setdefault(key, []).append(line)
-            if near:
-                wanted.add(key)
+    usable = (level <= 2) & (count >= 2)
+    near = usable & (x0 + bin_deg > west) & (x0 < east) & (y0 + bin_deg > south) & (y0 < north)
+    wanted = usable & np.isin(identity, identity[near])
+    pieces = {}
+    for s in np.flatnonzero(wanted):
+        at = slice(first_point[s], first_point[s] + count[s])
+        line = np.empty((int(count[s]), 2))
+        line[:, 0], line[:, 1] = x0[s] + dx[at] * (bin_deg / 65535), y0[s] + dy[at] * (bin_deg / 65535)
+        pieces.setdefault((int(level[s]), int(identity[s])), []).append(line)
     land, lakes = [], []
-    for key in sorted(wanted):
+    for key in sorted(pieces):
         for ring in _join(pieces[key]):
             if len(ring) > 3 and _touches(ring, box):
                 (land if key[0] == LAND else lakes).append(ring)

@@ -89,8 +89,9 @@ def embedded(name, title, output, missing, draw, alt, caption, rows):
     """One picture as the page shows it; `missing` says why there is none."""
     files = output.data(name, rows) if not missing else []
     if missing:
-        for file in (f"{name}.png", f"{name}.json"):
-            (output.folder / file).unlink(missing_ok=True)  # of an older report
+        for pattern in (f"{name}.*", f"{name}-*.csv"):  # of an older report
+            for file in sorted(output.folder.glob(pattern)):
+                file.unlink()
         return {"id": name, "title": title, "missing": missing}
     png = output.picture(name, draw)
     width, height = struct.unpack(">II", png[16:24])

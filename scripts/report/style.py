@@ -24,7 +24,7 @@ plt.rcParams.update({
     "ytick.labelcolor": INK, "axes.grid": True, "grid.color": "#e4e8ec", "grid.linewidth": 0.8, "axes.axisbelow": True,
     "legend.frameon": False, "legend.fontsize": 9, "figure.dpi": PIXELS_PER_INCH, "savefig.dpi": PIXELS_PER_INCH,
     "figure.constrained_layout.use": True, "figure.facecolor": PAPER, "hatch.linewidth": 0.6, "hatch.color": "#ffffff",
-    "svg.hashsalt": "portolan",
+    "text.parse_math": False, "svg.hashsalt": "portolan",
 })
 
 
