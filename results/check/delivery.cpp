@@ -36,12 +36,7 @@ struct DeliveryJudge::Pair {
 
 DeliveryJudge::DeliveryJudge(const RunFiles& run, const Timeline& timeline, Ledger& ledger,
                              std::vector<Subscriber>& subscribers, Judgement& judgement)
-    : run_(run),
-      plan_(run.plan),
-      timeline_(timeline),
-      ledger_(ledger),
-      subscribers_(subscribers),
-      judgement_(judgement) {
+    : plan_(run.plan), timeline_(timeline), ledger_(ledger), subscribers_(subscribers), judgement_(judgement) {
   by_topic_.resize(plan_.topics.size());
   sent_of_topic_.resize(plan_.topics.size());
   subscribers_of_topic_.resize(plan_.topics.size());

@@ -56,7 +56,6 @@ class DeliveryJudge {
   void judge_topics();
   std::string place(const Pair& pair, std::uint64_t sequence) const;
 
-  const RunFiles& run_;
   const plan::Plan& plan_;
   const Timeline& timeline_;
   Ledger& ledger_;
