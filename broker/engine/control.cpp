@@ -105,7 +105,7 @@ void Core::on_stream(std::uint32_t slot, const wire::StreamBody& body) {
     }
     owing_.for_each(topic, [&](std::uint32_t d) { announce_soon(d, s); });
   }
-  resolve_waiting(slot, body.alias);
+  if (slots_[slot].waiting_head != kNil) resolve_waiting(slot);
 }
 
 // I am its home. Whoever is in the minimum is owed everything from its start on.

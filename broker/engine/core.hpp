@@ -274,7 +274,8 @@ class Core {
   // upstream.cpp
   void on_data(std::uint32_t slot, Incoming& in);
   bool wait_for_stream(std::uint32_t slot, const Incoming& in);
-  void resolve_waiting(std::uint32_t slot, std::uint32_t alias);
+  bool awaits_cursor(std::uint32_t stream) const;
+  void resolve_waiting(std::uint32_t slot);
   void admit(std::uint32_t slot, const Incoming& in, std::uint32_t stream);
   bool known_duplicate(std::uint32_t slot, const Incoming& in, std::uint32_t stream);
   void refuse(std::uint32_t slot, const Incoming& in, std::uint32_t stream, RefuseReason reason);

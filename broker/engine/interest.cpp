@@ -64,7 +64,8 @@ void Core::on_interest(std::uint32_t slot, const wire::InterestBody& body) {
 void Core::add_filter(std::uint32_t d, const wire::InterestBody& body) {
   Downstream& down = downstreams_[d];
   std::uint32_t f = down.first_filter;
-  while (f != kNil && text_of(f) != body.filter) f = filters_[f].next;
+  // A ghost of the same text stays beside it: it keeps the place of clients that are not back yet.
+  while (f != kNil && (filters_[f].ghost || text_of(f) != body.filter)) f = filters_[f].next;
   std::uint8_t replay = body.replay;
   if (f == kNil) {
     if (free_filter_ == kNil || down.filter_count >= limits_.filters_per_downstream ||
@@ -83,15 +84,10 @@ void Core::add_filter(std::uint32_t d, const wire::InterestBody& body) {
     down.interest_digest ^= wire::filter_digest(body.filter, body.replay);
   } else {
     Filter& known = filters_[f];
-    if (known.ghost) {
-      down.interest_digest ^= wire::filter_digest(body.filter, body.replay);
-      replay = 0;  // it goes on where its former incarnation stood
-    } else {
-      down.interest_digest ^=
-          wire::filter_digest(body.filter, known.replay) ^ wire::filter_digest(body.filter, body.replay);
-      if (body.replay <= known.replay) replay = 0;  // named again, not asked for again
-    }
-    known.stale = known.ghost = false;
+    down.interest_digest ^=
+        wire::filter_digest(body.filter, known.replay) ^ wire::filter_digest(body.filter, body.replay);
+    if (body.replay <= known.replay) replay = 0;  // named again, not asked for again
+    known.stale = false;
   }
   filters_[f].replay = body.replay;
   if (!down.broker && filters_[f].unioned == kNil) filters_[f].unioned = union_add(body.filter, body.replay);
@@ -108,7 +104,7 @@ void Core::remove_filter(std::uint32_t d, std::uint32_t f, std::uint32_t before)
   Filter& filter = filters_[f];
   (before == kNil ? down.first_filter : filters_[before].next) = filter.next;
   if (down.last_filter == f) down.last_filter = before;
-  --down.filter_count;
+  if (!filter.ghost) --down.filter_count;
   if (!filter.ghost) down.interest_digest ^= wire::filter_digest(text_of(f), filter.replay);
   if (filter.unioned != kNil) union_remove(filter.unioned);
   rematch(d, text_of(f), 0);
@@ -192,7 +188,12 @@ void Core::rematch_topic(std::uint32_t d, std::uint32_t topic, std::uint8_t repl
       resume_held(d, s, from);
     }
   }
-  if (!live) return;
+  if (!live) {  // not served for now; when it is again, it hears where it stands
+    for (std::uint32_t s = log_.topic(topic).first_stream; s != kNil; s = log_.stream(s).next_in_topic) {
+      announced_.clear(d, s);
+    }
+    return;
+  }
   for (std::uint32_t s = log_.topic(topic).first_stream; s != kNil; s = log_.stream(s).next_in_topic) {
     announce_soon(d, s);
   }
@@ -248,6 +249,9 @@ void Core::union_remove(std::uint32_t u) {
     for (std::uint32_t s = log_.topic(t).first_stream; s != kNil; s = log_.stream(s).next_in_topic) {
       log_.stream(s).covered = false;
     }
+  }
+  for (std::uint32_t i = 0; i < limits_.sessions; ++i) {
+    if (slots_[i].used && slots_[i].waiting_head != kNil) resolve_waiting(i);
   }
 }
 

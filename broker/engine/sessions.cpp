@@ -370,6 +370,7 @@ void Core::new_incarnation(std::uint32_t d, std::uint32_t incarnation) {
     filters_[f].ghost = true;
     filters_[f].stale = false;
   }
+  down.filter_count = 0;
   down.ghost_until_ns = now_.mono_ns + detach_ns_;
   for (std::uint32_t t = 0; t < log_.topics(); ++t) lag(d, t).sendable = false;
 }

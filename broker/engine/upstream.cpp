@@ -20,7 +20,7 @@ void Core::on_data(std::uint32_t slot, Incoming& in) {
   if (in.publisher != 0 && in.publisher <= limits_.streams) s = stream_alias(slot, in.publisher);
   if (s == kRefusedAlias) {
     refuse(slot, in, kNil, RefuseReason::bad_topic);
-  } else if (s != kNil) {
+  } else if (s != kNil && !awaits_cursor(s)) {
     admit(slot, in, s);
   } else if (!wait_for_stream(slot, in)) {
     // Nothing that the other side counts on is dropped quietly: with the session it offers all of it again.
@@ -28,6 +28,13 @@ void Core::on_data(std::uint32_t slot, Incoming& in) {
     ++counters.refused[static_cast<std::uint32_t>(RefuseReason::memory_full)];
     endpoint_.close(now_, in.session, DownReason::local);
   }
+}
+
+// My clients gave this stream up and want it again: its alias is still known, but what comes may belong to the new
+// subscription, whose STREAM it has overtaken.
+bool Core::awaits_cursor(std::uint32_t s) const {
+  const Stream& stream = log_.stream(s);
+  return stream.home == Home::remote && !stream.covered && log_.topic(stream.topic).wanted_since != 0;
 }
 
 // Data may overtake the control lane. In arrival order, so that the log is too.
@@ -42,11 +49,12 @@ bool Core::wait_for_stream(std::uint32_t slot, const Incoming& in) {
   return true;
 }
 
-void Core::resolve_waiting(std::uint32_t slot, std::uint32_t alias) {
+void Core::resolve_waiting(std::uint32_t slot) {
   std::uint32_t* link = &slots_[slot].waiting_head;
   while (*link != kNil) {
     const std::uint32_t w = *link;
-    if (waiting_[w].incoming.publisher != alias) {
+    const std::uint32_t s = stream_alias(slot, waiting_[w].incoming.publisher);
+    if (s == kNil || (s != kRefusedAlias && awaits_cursor(s))) {
       link = &waiting_[w].next;
       continue;
     }
