@@ -104,7 +104,7 @@ PTL_INLINE uint8_t* ptl_data(struct ptl_slot* slot) {
   return (uint8_t*)slot + sizeof(struct ptl_slot);
 }
 PTL_INLINE uint64_t ptl_word(uint32_t high, uint32_t low) {
-  return ((uint64_t)high << 32) | low;
+  return ((uint64_t)high << 32) | low; /* NOLINT(clang-analyzer-core.UndefinedBinaryOperatorResult): 64 bits wide */
 }
 PTL_INLINE uint32_t ptl_high(uint64_t word) {
   return (uint32_t)(word >> 32);
