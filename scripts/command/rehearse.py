@@ -22,6 +22,7 @@ import build
 import children
 import inputs
 import junit
+import table
 import versions
 from options import Cannot, Usage
 
@@ -346,6 +347,7 @@ def conclude(this, statuses, troubles):
         if final is not summary or not this.judgement:
             print("\n".join([f"{VERDICTS[code]}: {this.plan.get('name')}, seed {this.plan['seed']}", *troubles]))
         print(this.judgement, end="")
+        print(table.text(final), end="")
         print(f"run     {this.folder}")
         if page:
             print(f"report  {page}")
