@@ -1,0 +1,179 @@
+#include "broker/engine/log.hpp"
+
+#include <gtest/gtest.h>
+
+#include <map>
+#include <vector>
+
+#include "broker/engine/bits.hpp"
+
+namespace portolan::broker::core {
+namespace {
+
+Limits small() {
+  Limits l = Limits::sim();
+  l.messages = l.small_blocks = 256;
+  l.small_slots = l.large_slots = 8;
+  l.topics = l.streams = 16;
+  return l;
+}
+
+struct Fixture {
+  Fixture()
+      : memory(8u << 20), arena(memory.data(), memory.size()), store(small(), arena), log(small(), arena, store) {}
+  std::uint32_t stream(const char* name, std::uint64_t publisher = 7, std::uint64_t start = 1) {
+    std::uint32_t t = log.find_topic(name);
+    if (t == kNil) t = log.add_topic(name);
+    const std::uint32_t s = log.add_stream(t, publisher, 1);
+    log.begin_stream(s, start);
+    return s;
+  }
+  std::uint32_t put(std::uint32_t s, std::uint64_t q, std::uint64_t now = 0) {
+    const MessageId m = store.create();
+    if (m == kNil) return kNil;
+    const std::uint8_t byte = 1;
+    store.append_copy(m, {&byte, 1});
+    const std::uint32_t e = log.append(s, q, m, now, false);
+    if (e == kNil) store.release(m);
+    return e;
+  }
+  std::vector<std::uint8_t> memory;
+  Arena arena;
+  Store store;
+  Log log;
+};
+
+TEST(Log, NamesAreFoundAndBounded) {
+  Fixture f;
+  std::vector<std::uint32_t> topics;
+  for (int i = 0; i < 16; ++i) topics.push_back(f.log.add_topic("t/" + std::to_string(i)));
+  EXPECT_EQ(f.log.add_topic("one/more"), kNil);
+  for (std::uint32_t i = 0; i < 16; ++i) EXPECT_EQ(f.log.find_topic("t/" + std::to_string(i)), topics[i]);
+  EXPECT_EQ(f.log.find_topic("t/16"), kNil);
+  EXPECT_EQ(f.log.name_of(topics[3]), "t/3");
+}
+
+TEST(Log, ContiguousFollowsRepairAndSurvivesEarlyRemoval) {
+  Fixture f;
+  const std::uint32_t s = f.stream("a");
+  f.put(s, 1);
+  f.put(s, 3);
+  f.put(s, 4);
+  EXPECT_EQ(f.log.stream(s).contiguous, 1u);
+  EXPECT_EQ(f.log.stream(s).highest, 4u);
+  for (int i = 0; i < 3; ++i) f.log.remove_head(f.log.stream(s).topic);
+  EXPECT_EQ(f.log.stream(s).held, 0u);
+  f.put(s, 2);
+  EXPECT_EQ(f.log.stream(s).contiguous, 4u);  // 3 and 4 came, though they are gone
+  EXPECT_EQ(f.log.stream(s).low, 2u);
+}
+
+TEST(Log, AGapBeyondAHoleIsSteppedOverOnceTheHoleIsFilled) {
+  Fixture f;
+  const std::uint32_t s = f.stream("a");
+  f.put(s, 1);
+  const std::uint32_t gap = f.log.append_gap(s, 3, 5, 5, 0, false);
+  EXPECT_TRUE(f.log.entry(gap).is_gap());
+  EXPECT_EQ(f.log.stream(s).contiguous, 1u);
+  f.put(s, 6);
+  f.put(s, 2);
+  EXPECT_EQ(f.log.stream(s).contiguous, 6u);
+}
+
+TEST(Log, LowIsTheLeastHeld) {
+  Fixture f;
+  const std::uint32_t s = f.stream("a"), other = f.stream("a", 8);
+  const std::uint32_t topic = f.log.stream(s).topic;
+  f.put(s, 2);
+  f.put(other, 1);
+  f.put(s, 1);
+  f.put(s, 5);
+  EXPECT_EQ(f.log.stream(s).low, 1u);
+  f.log.remove_head(topic);  // 2 leaves first: it came first
+  EXPECT_EQ(f.log.stream(s).low, 1u);
+  f.log.remove_head(topic);
+  f.log.remove_head(topic);
+  EXPECT_EQ(f.log.stream(s).low, 5u);
+  EXPECT_EQ(f.log.stream(other).held, 0u);
+  EXPECT_EQ(f.log.find(s, 2), kNil);
+}
+
+TEST(Log, ReferencesToARemovedEntryAreKnownAsOld) {
+  Fixture f;
+  const std::uint32_t s = f.stream("a");
+  const std::uint32_t e = f.put(s, 1);
+  const std::uint32_t serial = f.log.entry(e).serial;
+  f.log.remove_head(f.log.stream(s).topic);
+  EXPECT_NE(f.log.entry(e).serial, serial);
+  EXPECT_EQ(f.put(s, 2), e);  // the place is used again
+  EXPECT_NE(f.log.entry(e).serial, serial);
+}
+
+TEST(Log, RunsOutOfMessagesButStillTakesGaps) {
+  Fixture f;
+  const std::uint32_t s = f.stream("a");
+  std::uint64_t q = 1;
+  while (f.put(s, q) != kNil) ++q;
+  EXPECT_EQ(q, 257u);
+  EXPECT_NE(f.log.append_gap(s, q, q, 5, 0, false), kNil);
+  EXPECT_EQ(f.store.usage().messages, 256u);
+  for (int i = 0; i < 257; ++i) f.log.remove_head(f.log.stream(s).topic);
+  EXPECT_EQ(f.store.usage().messages, 0u);
+  EXPECT_EQ(f.log.entries_used(), 0u);
+  EXPECT_EQ(f.log.retained_bytes(), 0u);
+}
+
+TEST(Log, PreviousStreamIsTheLatestOlderIncarnationThatIsKnown) {
+  Fixture f;
+  const std::uint32_t t = f.log.add_topic("a");
+  const std::uint32_t one = f.log.add_stream(t, 7, 1), three = f.log.add_stream(t, 7, 3);
+  f.log.add_stream(t, 8, 4);
+  EXPECT_EQ(f.log.previous_stream(t, 7, 5), kNil);  // only asked for so far
+  f.log.stream(one).home = f.log.stream(three).home = Home::local;
+  EXPECT_EQ(f.log.previous_stream(t, 7, 5), three);
+  EXPECT_EQ(f.log.previous_stream(t, 7, 3), one);
+  EXPECT_EQ(f.log.previous_stream(t, 7, 1), kNil);
+}
+
+// Against a map, with many collisions: erasing must never lose a neighbour.
+TEST(SequenceTable, AgreesWithAMapThroughInsertionsAndErasures) {
+  std::vector<std::uint8_t> memory(1u << 20);
+  Arena arena(memory.data(), memory.size());
+  SequenceTable table;
+  table.construct(arena, 128);
+  std::map<std::pair<std::uint32_t, std::uint64_t>, std::uint32_t> model;
+  std::uint64_t state = 1;
+  for (std::uint32_t i = 0; i < 200'000; ++i) {
+    state = state * 6364136223846793005ull + 1442695040888963407ull;
+    const auto stream = static_cast<std::uint32_t>(state >> 60);
+    const std::uint64_t sequence = (state >> 40) % 32;
+    const auto at = model.find({stream, sequence});
+    ASSERT_EQ(table.find(stream, sequence), at == model.end() ? kNil : at->second);
+    if (at != model.end()) {
+      table.erase(stream, sequence);
+      model.erase(at);
+    } else if (model.size() < 128) {
+      table.insert(stream, sequence, i);
+      model[{stream, sequence}] = i;
+    }
+  }
+}
+
+TEST(BitMatrix, IteratesAscendingAndAllowsClearing) {
+  std::vector<std::uint8_t> memory(4'096);
+  Arena arena(memory.data(), memory.size());
+  BitMatrix bits;
+  bits.construct(arena, 3, 130);
+  for (const std::uint32_t c : {129u, 0u, 64u, 63u}) bits.set(1, c);
+  std::vector<std::uint32_t> seen;
+  bits.for_each(1, [&](std::uint32_t c) {
+    seen.push_back(c);
+    bits.clear(1, c);
+  });
+  EXPECT_EQ(seen, (std::vector<std::uint32_t>{0, 63, 64, 129}));
+  bits.for_each(1, [](std::uint32_t) { FAIL(); });
+  EXPECT_FALSE(bits.test(0, 0));
+}
+
+}  // namespace
+}  // namespace portolan::broker::core
