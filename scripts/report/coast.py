@@ -1,33 +1,26 @@
 """Coastlines of Europe as closed rings, from GSHHG (Wessel & Smith 1996, doi:10.1029/96JB00104) as Debian packages it.
 
 GMT's binned files (gmt-gshhg-low) hold each shoreline cut into segments by cells of some degrees; segments of one
-polygon are put together again by their end points. Without that package the crude rings of python-cartopy-data serve.
+polygon are put together again by their end points. The files are netCDF 4, which is HDF5: python3-h5py reads them.
 Returns lists of (n, 2) arrays, degrees east and north.
 """
 
 import functools
-import os
-import struct
 
 import numpy as np
 
 BINNED = "/usr/share/gmt-gshhg/binned_GSHHS_{}.nc"
-CRUDE = "/usr/share/cartopy/data/shapefiles/gshhs/c/GSHHS_c_L1.shp"
+MISSING = "not drawn: gmt-gshhg-low or python3-h5py is not installed"
 LAND = 1  # hierarchical level: 1 shoreline, 2 lake
 
 
 @functools.lru_cache(maxsize=4)
 def rings(box, resolution="i"):
     """Rings that touch box = (west, south, east, north): (land, lakes, name of the source)."""
-    path = BINNED.format(resolution)
-    if os.path.exists(path):
-        try:
-            return _binned(path, box) + (f"GSHHG ({resolution})",)
-        except (ImportError, OSError):
-            pass
-    if os.path.exists(CRUDE):
-        return _shapefile(CRUDE, box), [], "GSHHG (crude)"
-    return [], [], "no coastline data installed"
+    try:
+        return _binned(BINNED.format(resolution), box) + (f"GSHHG ({resolution})",)
+    except (ImportError, OSError):
+        return [], [], MISSING
 
 
 def _touches(ring, box):
@@ -91,21 +84,3 @@ def _join(lines):
             used[following[0]] = True
             chain.append(lines[following[0]][1:])
         yield np.vstack(chain)
-
-
-def _shapefile(path, box):
-    """Rings of an ESRI shapefile of polygons (ESRI white paper, July 1998)."""
-    with open(path, "rb") as f:
-        data = f.read()
-    out, at = [], 100
-    while at + 8 <= len(data):
-        words, = struct.unpack(">i", data[at + 4:at + 8])
-        body = data[at + 8:at + 8 + 2 * words]
-        at += 8 + 2 * words
-        parts, count = struct.unpack("<ii", body[36:44])
-        begins = list(struct.unpack(f"<{parts}i", body[44:44 + 4 * parts])) + [count]
-        points = np.frombuffer(body, "<f8", 2 * count, 44 + 4 * parts).reshape(-1, 2)
-        for a, b in zip(begins, begins[1:]):
-            if _touches(points[a:b], box):
-                out.append(points[a:b])
-    return out

@@ -361,6 +361,14 @@ class Shapes(Case):
         plan["harbours"] = plan["harbours"][:1]
         self.page(self.made(plan=plan), draw=True)
 
+    def test_without_coastlines_the_map_says_so(self):
+        import coast
+        coast.rings.cache_clear()
+        self.addCleanup(coast.rings.cache_clear)
+        with unittest.mock.patch.object(coast, "BINNED", "/nowhere/{}.nc"):
+            self.assertEqual(coast.MISSING, chart.draw(fixture.plan(), self.folder / "map.png"))
+        self.assert_shows_something(self.folder / "map.png")
+
     def test_several_runs_side_by_side(self):
         one, two = self.made("one"), self.made("two", verdict="failed", lost=2)
         page = self.page(one, two, "--out", self.folder / "both", draw=True)
