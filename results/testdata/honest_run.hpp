@@ -61,4 +61,7 @@ plan::Fault stop(const plan::Plan& plan, plan::FaultKind kind, const std::vector
 
 Run run_honestly(const plan::Plan& plan);
 
+// A run of anybody's, taken apart so that it can be lied about.
+Run read_run(const std::string& folder);
+
 }  // namespace portolan::honest
