@@ -5,6 +5,7 @@ PORTOLAN_BUILD is the build under test, PORTOLAN_REFERENCE the release build tha
 """
 
 import hashlib
+import json
 import os
 import pathlib
 import platform
@@ -16,7 +17,7 @@ import unittest
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("PORTOLAN_BUILD", ROOT / "build" / "release"))
 REFERENCE = pathlib.Path(os.environ.get("PORTOLAN_REFERENCE", ROOT / "build" / "release"))
-SCENARIO = ROOT / "scenarios" / os.environ.get("PORTOLAN_DETERMINISM_SCENARIO", "quickstart.yaml")
+SCENARIOS = ("quickstart", "lossy-radio")  # a cut and its repair; bursts of loss, Poisson load and CPU queues
 
 # glibc's own spelling (ld.so --list-tunables): its sin, exp and log then take the code of a CPU without these.
 WITHOUT_FMA = {"GLIBC_TUNABLES": "glibc.cpu.hwcaps=-FMA,-FMA4,-AVX2"}
@@ -32,11 +33,12 @@ class Determinism(unittest.TestCase):
     def setUpClass(cls):
         cls.folder = pathlib.Path(tempfile.mkdtemp())
         cls.addClassCleanup(shutil.rmtree, cls.folder)
-        cls.first = cls.records(cls.plan())
+        cls.first = {name: cls.records(cls.plan(name)) for name in SCENARIOS}
 
     @classmethod
-    def plan(cls, *words, build=BUILD):
-        done = subprocess.run([build / "bin" / "portolan-plan", "plan", SCENARIO, *words], stdout=subprocess.PIPE,
+    def plan(cls, scenario, *words, build=BUILD):
+        path = ROOT / "scenarios" / f"{scenario}.yaml"
+        done = subprocess.run([build / "bin" / "portolan-plan", "plan", path, *words], stdout=subprocess.PIPE,
                               stderr=subprocess.DEVNULL, check=True, timeout=120)
         path = cls.folder / (hashlib.sha256(done.stdout).hexdigest()[:16] + ".json")
         path.write_bytes(done.stdout)
@@ -44,7 +46,7 @@ class Determinism(unittest.TestCase):
 
     @classmethod
     def records(cls, plan, *before, build=BUILD, env=None):
-        """{file: SHA-256} of the records of one run."""
+        """{file: SHA-256} of the records of one run, and its trace hash."""
         out = pathlib.Path(tempfile.mkdtemp(dir=cls.folder))
         done = subprocess.run([*before, build / "bin" / "portolan-sim", "--plan", plan, "--out", out], stdout=subprocess.PIPE,
                               stderr=subprocess.STDOUT, text=True, env=os.environ | (env or {}), timeout=600)
@@ -53,23 +55,30 @@ class Determinism(unittest.TestCase):
         files = sorted((out / "records").iterdir())
         if sum(path.stat().st_size for path in files) < 10_000:
             raise AssertionError("too few records to compare")
-        return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+        found = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+        return found | {"trace hash": json.loads((out / "sim.json").read_text())["trace_hash"]}
+
+    def all_the_same(self, *before, **options):
+        for name in SCENARIOS:
+            with self.subTest(scenario=name):
+                self.assertEqual(self.first[name], self.records(self.plan(name), *before, **options))
 
     def test_the_plan_is_the_same_bytes(self):
-        self.assertEqual(self.plan(), self.plan())
-        self.assertNotEqual(self.plan(), self.plan("--seed", "4711"))
+        for name in SCENARIOS:
+            self.assertEqual(self.plan(name), self.plan(name))
+            self.assertNotEqual(self.plan(name), self.plan(name, "--seed", "4711"))
 
     def test_again(self):
-        self.assertEqual(self.first, self.records(self.plan()))
+        self.all_the_same()
 
     def test_without_address_randomisation(self):
         if subprocess.run(["setarch", "-R", "true"], stderr=subprocess.DEVNULL).returncode:
             self.skipTest("setarch -R is not permitted here")
-        self.assertEqual(self.first, self.records(self.plan(), "setarch", "-R"))
+        self.all_the_same("setarch", "-R")
 
     @unittest.skipUnless(platform.machine() == "x86_64", "FMA and AVX2 are x86")
     def test_without_fma_and_avx2(self):
-        self.assertEqual(self.first, self.records(self.plan(), env=WITHOUT_FMA))
+        self.all_the_same(env=WITHOUT_FMA)
 
     @unittest.skipUnless(platform.machine() == "x86_64" and " fma " in open("/proc/cpuinfo").read(), "this CPU has no FMA")
     def test_the_tunable_does_change_libm(self):
@@ -80,15 +89,19 @@ class Determinism(unittest.TestCase):
         self.assertNotEqual(plain, subprocess.run(words, capture_output=True, check=True, env=os.environ | WITHOUT_FMA).stdout)
 
     def test_another_seed_differs(self):
-        self.assertNotEqual(self.first, self.records(self.plan("--seed", "4711")))
+        for name in SCENARIOS:
+            other = self.records(self.plan(name, "--seed", "4711"))
+            self.assertNotEqual(self.first[name]["trace hash"], other["trace hash"])
+            self.assertNotEqual(self.first[name], other)
 
     def test_as_the_release_build(self):
         if BUILD.resolve() == REFERENCE.resolve():
             return  # this is the reference; the other builds compare themselves with it
         if not built(REFERENCE):
             self.skipTest(f"no release build in {REFERENCE}")
-        self.assertEqual(self.plan(build=REFERENCE), self.plan())
-        self.assertEqual(self.records(self.plan(), build=REFERENCE), self.first)
+        for name in SCENARIOS:
+            self.assertEqual(self.plan(name, build=REFERENCE), self.plan(name))
+        self.all_the_same(build=REFERENCE)
 
 
 if __name__ == "__main__":

@@ -262,6 +262,7 @@ def rehearsed(this):
     if "--twice" in this.options and not statuses[0]:
         again = this.folder / "twice"
         again.mkdir()
+        write(again / "plan.json", this.plan_text)  # the checker takes it for a run of its own
         statuses.append(this.simulate("sim-twice", again))
         different = records_differ(this.folder / "records", again / "records")
         if different:
@@ -296,7 +297,7 @@ def read_summary(folder):
 
 def with_troubles(summary, code, troubles, plan):
     """The summary as it must read where the run itself, not only its records, went wrong (results/summary.schema.json)."""
-    if summary.get("exit") == code:
+    if summary.get("exit") == code and not troubles:
         return summary
     summary = {"version": 1, "name": plan.get("name"), "reasons": [], "invariant_broken": False} | summary
     reason = {"rule": "harness", "verdict": "failed" if code == 1 else "inconclusive", "what": "the run went wrong",
@@ -344,8 +345,10 @@ def conclude(this, statuses, troubles):
         for line in troubles:
             note(line)
     else:
-        if final is not summary or not this.judgement:
-            print("\n".join([f"{VERDICTS[code]}: {this.plan.get('name')}, seed {this.plan['seed']}", *troubles]))
+        if summary.get("exit") != code:
+            print(f"{VERDICTS[code].upper()}  {this.plan.get('name')}  seed {this.plan['seed']}")
+        for line in troubles:
+            print(line)
         print(this.judgement, end="")
         print(table.text(final), end="")
         print(f"run     {this.folder}")
