@@ -322,6 +322,13 @@ std::uint64_t Endpoint::smoothed_rtt_ns(SessionId session) const {
   return s == nullptr ? 0 : s->rtt.smoothed();
 }
 
+bool Endpoint::tag_key_for_test(SessionId session, std::array<std::uint8_t, 16>& key) const {
+  const Session* s = s_->find(session);
+  if (s == nullptr) return false;
+  key = s->tag_out;
+  return true;
+}
+
 const EndpointCounters& Endpoint::counters() const {
   return s_->counters;
 }

@@ -4,6 +4,7 @@
 // The wire is written up in broker/wire/PROTOCOL.md. Called by Engine and ClientEngine only; one thread.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <span>
 
@@ -131,6 +132,8 @@ class Endpoint {
     std::uint64_t used_most, bound;
   };
   std::uint32_t high_water(std::span<HighWater> out) const;
+  // Test hook: the key that tags what this session sends, for tests in which a peer lies with good tags.
+  bool tag_key_for_test(SessionId session, std::array<std::uint8_t, 16>& key) const;
 
  private:
   struct State;

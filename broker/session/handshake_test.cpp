@@ -8,7 +8,9 @@ namespace {
 
 constexpr std::uint64_t kMs = 1'000'000;
 
-std::uint64_t drops(const Node& n, Drop drop) { return n.endpoint->counters().drops[static_cast<std::size_t>(drop)]; }
+std::uint64_t drops(const Node& n, Drop drop) {
+  return n.endpoint->counters().drops[static_cast<std::size_t>(drop)];
+}
 
 TEST(Handshake, SettlesUnderEveryLossPattern) {
   for (std::uint64_t seed = 1; seed <= 60; ++seed) {

@@ -107,10 +107,18 @@ void bursty(std::uint64_t delay_ns, std::uint64_t gap_ns, std::size_t bytes, std
   EXPECT_EQ(b.events.size(), 1u);
 }
 
-TEST(Repair, StaysBelowTwiceTheLossAtFivePercentBurstyShort) { bursty(15 * kMs, kMs, 200, 8'000); }
-TEST(Repair, StaysBelowTwiceTheLossAtFivePercentBurstySparse) { bursty(15 * kMs, 20 * kMs, 200, 2'000); }
-TEST(Repair, StaysBelowTwiceTheLossAtFivePercentBurstyLong) { bursty(15 * kMs, 20 * kMs, 64'000, 500); }
-TEST(Repair, StaysBelowTwiceTheLossAtFivePercentBurstyFarAway) { bursty(120 * kMs, 2 * kMs, 300, 4'000); }
+TEST(Repair, StaysBelowTwiceTheLossAtFivePercentBurstyShort) {
+  bursty(15 * kMs, kMs, 200, 8'000);
+}
+TEST(Repair, StaysBelowTwiceTheLossAtFivePercentBurstySparse) {
+  bursty(15 * kMs, 20 * kMs, 200, 2'000);
+}
+TEST(Repair, StaysBelowTwiceTheLossAtFivePercentBurstyLong) {
+  bursty(15 * kMs, 20 * kMs, 64'000, 500);
+}
+TEST(Repair, StaysBelowTwiceTheLossAtFivePercentBurstyFarAway) {
+  bursty(120 * kMs, 2 * kMs, 300, 4'000);
+}
 
 TEST(Repair, ReorderingWithinAQuarterOfTheRoundTripRepairsNothing) {
   auto wire = make_pair(20 * kMs);
@@ -186,7 +194,8 @@ TEST(Repair, HeavyRandomLossLosesNothing) {
   Node& b = *wire->nodes[1];
   std::uint64_t sent = 0;
   for (std::uint64_t i = 0; i < 2'000; ++i) {
-    if (wire->send(0, static_cast<Lane>(1 + i % 3), text_of(i, i % 50 == 0 ? 30'000 : 150), i) == SendResult::ok) ++sent;
+    if (wire->send(0, static_cast<Lane>(1 + i % 3), text_of(i, i % 50 == 0 ? 30'000 : 150), i) == SendResult::ok)
+      ++sent;
     wire->run_for(2 * kMs);
   }
   EXPECT_TRUE(wire->run_for(5'000 * kMs, [&] { return b.got.size() == sent; }));

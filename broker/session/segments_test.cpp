@@ -1,5 +1,5 @@
-// Long messages: every size, with loss, reordering and duplication; credit by tickets; memory that runs short; fragments
-// whose CRC is wrong; what a session leaves behind.
+// Long messages: every size, with loss, reordering and duplication; credit by tickets; memory that runs short;
+// fragments whose CRC is wrong; what a session leaves behind.
 #include <gtest/gtest.h>
 
 #include "broker/session/test_wire.hpp"
@@ -161,9 +161,11 @@ TEST(Segments, ManySessionsShareFewSlotsInTurn) {
   }
   wire->run_for(200 * kMs);
   for (std::size_t i = 1; i <= 20; ++i) {
-    for (std::uint64_t k = 0; k < 3; ++k) ASSERT_EQ(wire->send(i, Lane::realtime, text_of(i, 65'000), i), SendResult::ok);
+    for (std::uint64_t k = 0; k < 3; ++k)
+      ASSERT_EQ(wire->send(i, Lane::realtime, text_of(i, 65'000), i), SendResult::ok);
   }
-  EXPECT_TRUE(wire->run_for(3'000 * kMs, [&] { return wire->nodes[0]->got.size() == 60; })) << wire->nodes[0]->got.size();
+  EXPECT_TRUE(wire->run_for(3'000 * kMs, [&] { return wire->nodes[0]->got.size() == 60; }))
+      << wire->nodes[0]->got.size();
   EXPECT_LE(wire->nodes[0]->store->usage().large_slots_high, 12u);
   nothing_left(*wire);
 }
