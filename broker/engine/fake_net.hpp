@@ -75,6 +75,7 @@ class Hub {
   Session* find(std::uint64_t a, std::uint64_t b);
 
   std::map<std::uint64_t, Node*> nodes;
+  std::vector<std::shared_ptr<void>> endpoints;  // alive until reset: sessions point at both ends
   SessionId next_session = 1;
   std::uint64_t shuffle = 0;  // not 0: data arrives in another order within each batch, drawn from this
 };
