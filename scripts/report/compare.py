@@ -3,8 +3,9 @@
 import numpy as np
 
 from latency import time_ticks
+from run import FAILED, HELD
 from style import SERIES, WIDTH, figure_key, plt, save
-from words import duration
+from words import duration, short
 
 NAME, TITLE = "compare", "Side by side"
 MOST_FAMILIES = 14
@@ -42,6 +43,22 @@ def tables(runs, names):
     return {"compare": rows}
 
 
+def notes(runs):
+    """What to know before reading these runs as variations of one thing."""
+    out = []
+    if len({run.plan.get("scenario_sha256") for run in runs}) > 1:
+        out.append("These runs are not of one scenario: what differs between them may be the scenario's doing.")
+    if any(run.verdict not in (HELD, FAILED) for run in runs):
+        out.append("A run without a verdict proves nothing: its figures stand here for what they are.")
+    for i, run in enumerate(runs):
+        same = [other for other in runs[:i] if other.plan_sha256 == run.plan_sha256]
+        hashes = {other.summary.get("trace_hash") for other in same + [run]} - {None}
+        if len(hashes) > 1:
+            out.append("One plan, but different trace hashes: these runs did not do the same (other sources, tools or calibration).")
+            break
+    return out
+
+
 def alt(runs, names):
     parts = []
     for key in families(runs)[:MOST_FAMILIES]:
@@ -55,25 +72,24 @@ CAPTION = "Time above the floor: the small mark is the median, the large one 99 
 
 def draw(runs, names, path):
     keys = families(runs)[:MOST_FAMILIES]
-    step = 0.24
-    figure, ax = plt.subplots(figsize=(WIDTH, 1.5 + len(keys) * (0.3 + 0.24 * len(runs))))
-    height = 1 + step * len(runs) * 2
     several = len({tenant for tenant, _ in keys}) > 1
-    ticks = []
-    for row, key in enumerate(keys):
-        base = -row * height
-        ticks.append(base - step * (len(runs) - 1))
-        for i, run in enumerate(runs):
-            spread = _spread(run, key)
-            if not spread:
-                continue
-            y, colour, shape = base - 2 * step * i, SERIES[i % len(SERIES)], SHAPES[i % len(SHAPES)]
+    rows = {key: [(i, spread) for i, run in enumerate(runs) if (spread := _spread(run, key))] for key in keys}
+    lines = sum(map(len, rows.values()))
+    figure, ax = plt.subplots(figsize=(WIDTH, 1.4 + 0.2 * lines + 0.2 * len(keys)))
+    ticks, y = [], 0
+    for key in keys:
+        y -= 1
+        ticks.append(y - (len(rows[key]) - 1) / 2)
+        for i, spread in rows[key]:
+            colour, shape = SERIES[i % len(SERIES)], SHAPES[i % len(SHAPES)]
             p50, p99, most = (max(1000, spread[k]) for k in ("p50_ns", "p99_ns", "max_ns"))
             ax.plot([p50, most], [y, y], color=colour, lw=1.4, zorder=2)
             ax.plot(p50, y, marker=shape, ms=5, mfc="white", mec=colour, mew=1.4, ls="", zorder=3)
             ax.plot(p99, y, marker=shape, ms=8, color=colour, mec="white", ls="", zorder=3)
-            ax.annotate(duration(spread["p99_ns"]), (most, y), xytext=(5, 0), textcoords="offset points", va="center", fontsize=7.5)
-    ax.set_yticks(ticks, [f"{f} ({t})" if several else f for t, f in keys])
+            ax.annotate(duration(spread["p99_ns"]), (most, y), xytext=(5, 0), textcoords="offset points", va="center", fontsize=8)
+            y -= 1
+    ax.set_ylim(y, 0)
+    ax.set_yticks(ticks, [short(f"{f} ({t})" if several else f, 34) for t, f in keys])
     ax.tick_params(axis="y", length=0)
     ax.grid(False, axis="y")
     ax.set_xscale("log")

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from style import INK, WIDTH, plt, save
+from style import INK, WIDTH, figure_key, plt, save
 from words import count, percent, proper, several, significant, size
 
 NAME, TITLE = "losses", "Losses and repairs"
@@ -75,6 +75,8 @@ def caption(run):
     repair = run.summary.get("repair")
     if repair:
         text += " Bytes that the links lost for any reason, beside bytes sent again."
+        if repair["repair_bytes"] and not repair["lost_bytes"]:
+            text += " Sent again without a loss on any link: what a process that was down or paused did not take, for instance."
         if repair["ratio_permille"] is not None:
             text += f" {significant(repair['ratio_permille'] / 1000)} bytes were sent again for each byte lost."
     return text
@@ -83,11 +85,12 @@ def caption(run):
 def draw(run, path):
     lost = [row for row in by_link(run) if row["dropped"]][:MOST_LINKS]
     repair = run.summary.get("repair")
-    tall = 1.5 + max(0.3 * len(lost), 1.5)
+    tall = 1.8 + max(0.3 * len(lost), 1.5)
     panels = bool(lost) + bool(repair)
     figure, axes = plt.subplots(1, panels, figsize=(WIDTH, tall), width_ratios=(1.7, 1) if panels > 1 else None, squeeze=False)
     if lost:
         _links(axes[0][0], lost)
+        figure_key(figure, *axes[0][0].get_legend_handles_labels())
     if repair:
         _bytes(axes[0][-1], run, repair)
     save(figure, path)
@@ -115,7 +118,6 @@ def _links(ax, lost):
     ax.xaxis.set_major_formatter(plt.FuncFormatter(lambda v, _: count(v)))
     ax.xaxis.set_major_locator(plt.MaxNLocator(5, integer=True))
     ax.set_xlim(0, left.max() * 1.42)
-    ax.legend(loc="lower right")
 
 
 def _bytes(ax, run, repair):

@@ -171,7 +171,7 @@ def write(runs, folder):
     if len(runs) > 1:
         why = compare.missing(runs)
         rows = compare.tables(runs, names)
-        beside = {"table": tables.runs(runs, names), "families": tables.compared(rows["compare"]),
+        beside = {"notes": compare.notes(runs), "table": tables.runs(runs, names), "families": tables.compared(rows["compare"]),
                   "picture": embedded("compare", compare.TITLE, output, why, lambda path: compare.draw(runs, names, path),
                                       lambda: compare.alt(runs, names), lambda: compare.CAPTION, rows)}
     heading = (f"{verdict.WORDS[runs[0].verdict]}: {runs[0].title}" if len(runs) == 1 else f"{len(runs)} runs side by side") + " · Portolan"

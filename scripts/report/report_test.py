@@ -340,6 +340,19 @@ class Shapes(Case):
         self.assertIn("6 brokers and 6 clients in all", page.words)
         self.assertIn("(tenant blue)", page.words)
 
+    def test_a_limit_of_one_tenant_is_not_drawn_in_another_s_panel(self):
+        plan = fixture.plan(("blue", "green"))
+        about = next(e for e in plan["expectations"] if e["kind"] == "latency-above-floor")
+        limits = lambda: [len(latency._limits(given, f)) for f in given.families]
+        given = run.Run(self.made(plan=plan))
+        self.assertEqual([0, 0, 0, 0], limits())  # of both tenants together
+        about["tenant"] = 0
+        given = run.Run(self.made(plan=plan))
+        self.assertEqual([1, 0, 0, 0], limits())  # berth/+ of blue alone
+        about["filter"] = "#"
+        given = run.Run(self.made(plan=plan))
+        self.assertEqual([0, 0, 0, 0], limits())  # of two families together
+
     def test_many_families_harbours_and_faults(self):
         plan = fixture.plan()
         for i in range(40):
@@ -374,11 +387,19 @@ class Shapes(Case):
         page = self.page(one, two, "--out", self.folder / "both", draw=True)
         self.assertIn("2 runs side by side", page.words)
         self.assertIn("Time above the floor by topic family", page.captions)
+        self.assertNotIn("not of one scenario", page.words)
+        self.assertNotIn("did not do the same", page.words)
         self.assertEqual(1 + 2 * len(PICTURES), len(page.images))
         self.assert_shows_something(self.folder / "both" / "compare.png")
         self.assertTrue((self.folder / "both" / "2-two-map.png").is_file())
         self.assertIn("✓ Held", page.words)
         self.assertIn("✗ Failed", page.words)
+
+    def test_one_plan_with_two_traces_is_said(self):
+        one, two = self.made("one"), self.made("two")
+        text = (two / "summary.json").read_text()
+        (two / "summary.json").write_text(text.replace("00c0ffee00c0ffee", "00c0ffee00c0ffef"))
+        self.assertIn("One plan, but different trace hashes", self.page(one, two, "--out", self.folder / "both").words)
 
     def test_runs_that_died_side_by_side(self):
         one, two = self.made("one"), self.made("two")

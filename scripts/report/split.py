@@ -4,7 +4,7 @@ import numpy as np
 
 from latency import floor_text
 from style import INK, PARTS, WIDTH, figure_key, plt, save
-from words import duration
+from words import duration, short
 
 NAME, TITLE = "split", "Where the time went"
 MOST_BARS = 16
@@ -78,8 +78,7 @@ def draw(run, path):
         ax.grid(False, axis="y")
         ax.spines["left"].set_visible(False)
         ax.tick_params(axis="y", length=0)
-    names = [run.family_name(f) for f in families]
-    axes[0].set_yticks(y, [n if len(n) <= 30 else n[:28] + "…" for n in names])
+    axes[0].set_yticks(y, [short(run.family_name(f), 30) for f in families])
     handles, labels = axes[0].get_legend_handles_labels()
     handles.append(plt.Line2D([], [], color=INK, lw=1.6, marker="|", ms=5, mew=1.6))
     figure_key(figure, handles, labels + ["floor (nearest to farthest pair)"], 3)

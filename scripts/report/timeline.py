@@ -7,7 +7,7 @@ import numpy as np
 
 from latency import LEAST_NS, time_ticks
 from style import BAD, QUIET, WIDTH, colours, fault_colour, figure_key, plt, save
-from words import count, duration, listing, several
+from words import count, duration, listing, several, short
 
 NAME, TITLE = "timeline", "Second by second"
 MOST_FAMILIES = 8
@@ -107,24 +107,43 @@ def _until(run, starts):
     return min(max([last, run.plan.get("duration_ns", 0) / 1e9] + heals), s["end_ns"] / 1e9)
 
 
+def _union(spans):
+    """Overlapping spans as one, so that their shades do not add up."""
+    out = []
+    for a, b in sorted(spans):
+        if out and a <= out[-1][1]:
+            out[-1][1] = max(out[-1][1], b)
+        elif b > a:
+            out.append([a, b])
+    return out
+
+
+def _shade(shown, axes, until):
+    """The bands: plain while faults last, hatched until what they held up flowed again."""
+    for colour in dict.fromkeys(fault_colour(f["kind"]) for f in shown):
+        mine = [f for f in shown if fault_colour(f["kind"]) == colour]
+        ends = [until if f["off_ns"] is None else f["off_ns"] / 1e9 for f in mine]
+        lasting = _union((f["on_ns"] / 1e9, min(off, until)) for f, off in zip(mine, ends))
+        recovering = _union((off, min(off + (f["recovery_ns"] or 0) / 1e9, until)) for f, off in zip(mine, ends) if off < until)
+        for ax in axes:
+            # A white veil over the filled areas of the first panel; colour under the curves of the others.
+            first = ax is axes[0]
+            for a, b in lasting:
+                ax.axvspan(a, b, color="#ffffff" if first else colour, alpha=0.3 if first else 0.13, lw=0, zorder=3 if first else 0)
+                ax.axvline(b, color=colour, lw=0.8, alpha=0.7, zorder=4 if first else 1)
+            for a, b in recovering:
+                ax.axvspan(a, b, facecolor="none", edgecolor="#ffffff" if first else colour, alpha=0.6, hatch="////", lw=0,
+                           zorder=3 if first else 0)
+
+
 def _mark_faults(run, axes, until):
     shown = [f for f in faults(run) if f["on_ns"] is not None]
     used = []  # (end, row) of badges, so that they stand in as many rows as they need
+    _shade(shown, axes, until)
     for f in shown:
-        on = f["on_ns"] / 1e9
-        off = until if f["off_ns"] is None else f["off_ns"] / 1e9
-        colour = fault_colour(f["kind"])
-        back = off + (f["recovery_ns"] or 0) / 1e9 if f["recovery_ns"] is not None else None
+        on, colour = f["on_ns"] / 1e9, fault_colour(f["kind"])
         for ax in axes:
-            # Over the filled areas of the first panel, under the curves of the others.
-            order, strength = (3, 0.3) if ax is axes[0] else (0, 0.13)
-            veil = "#ffffff" if ax is axes[0] else colour
-            ax.axvspan(on, min(off, until), color=veil, alpha=strength, lw=0, zorder=order)
-            ax.axvline(on, color=colour, lw=1.0, ls=(0, (4, 2)), zorder=order + 1)
-            if back is not None and off < until:
-                ax.axvline(off, color=colour, lw=0.8, zorder=order + 1, alpha=0.7)
-                ax.axvspan(off, min(back, until), facecolor="none", edgecolor=veil if ax is axes[0] else colour, alpha=0.6, hatch="////", lw=0,
-                           zorder=order)
+            ax.axvline(on, color=colour, lw=1.0, ls=(0, (4, 2)), zorder=4 if ax is axes[0] else 1)
         if len(shown) > MOST_BADGES:
             continue
         row = 0
@@ -201,10 +220,12 @@ def draw(run, path):
         for ax in axes:
             ax.axvline(load_end, color=QUIET, lw=0.9, zorder=1)
         axes[2].annotate("load ends", (load_end, 1), xycoords=("data", "axes fraction"), xytext=(-3, -3), ha="right",
-                         textcoords="offset points", fontsize=8, color=QUIET, va="top")
+                         textcoords="offset points", fontsize=8, color=QUIET, va="top", zorder=9,
+                         bbox={"boxstyle": "round,pad=0.1", "fc": "white", "ec": "none", "alpha": 0.75})
     rows = _mark_faults(run, axes, until)
     if rows:
         axes[0].set_title("Deliveries each second", pad=8 + 15 * rows)
     handles, labels = axes[0].get_legend_handles_labels()
-    figure_key(figure, handles, labels, 3 if max(map(len, labels)) > 18 else 4)
+    labels = [short(label, 38) for label in labels]
+    figure_key(figure, handles, labels, 2 if max(map(len, labels)) > 26 else 3 if max(map(len, labels)) > 18 else 4)
     save(figure, path)

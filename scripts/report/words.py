@@ -65,6 +65,11 @@ def rate(bits_per_second):
     return f"{bits_per_second:g} bit/s" if bits_per_second else "no limit"
 
 
+def short(name, most):
+    """A name that fits: its end goes."""
+    return name if len(name) <= most else name[:most - 1] + "…"
+
+
 def several(number, one, many=None):
     """"1 harbour", "12 harbours"."""
     return f"{count(number)} {one if number == 1 else many or one + 's'}"
