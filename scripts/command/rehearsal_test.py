@@ -39,9 +39,17 @@ class Rehearsal(unittest.TestCase):
         return path
 
     def test_shipped_scenarios_hold(self):
-        for scenario in sorted((ROOT / "scenarios").glob("*.yaml")):
+        self.hold(ROOT / "scenarios", 5)
+
+    def test_each_promise_holds(self):
+        self.hold(ROOT / "scenarios" / "tests", 10)
+
+    def hold(self, folder, least):
+        scenarios = sorted(folder.glob("*.yaml"))
+        self.assertGreaterEqual(len(scenarios), least)
+        for scenario in scenarios:
             with self.subTest(scenario=scenario.name):
-                done = self.portolan("run", scenario, "--no-report", "--out", self.folder / scenario.stem)
+                done = self.portolan("run", scenario, "--no-report", "--wall-limit", "4 min", "--out", self.folder / scenario.stem)
                 self.assertEqual(0, done.returncode, done.stdout + done.stderr)
                 self.assertIn("HELD", done.stdout)
                 summary = json.loads((self.folder / scenario.stem / "summary.json").read_text())
