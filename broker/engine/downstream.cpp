@@ -177,7 +177,11 @@ void Core::appended(std::uint32_t e) {
 
 void Core::make_ready(std::uint32_t d, std::uint32_t topic) {
   Lag& l = lag(d, topic);
-  if (!l.attached || !l.sendable || l.sent == kNil || l.queued || !may_send(d)) return;
+  if (!l.attached || !l.sendable || l.sent == kNil || !may_send(d)) return;
+  if (l.queued) {  // since before it was detached, say
+    queue_downstream(d);
+    return;
+  }
   DownLane& lane = downstreams_[d].lanes[data_lane(log_.topic(topic).lane)];
   l.queued = true;
   l.next_ready = kNil;
@@ -188,7 +192,7 @@ void Core::make_ready(std::uint32_t d, std::uint32_t topic) {
 
 void Core::queue_downstream(std::uint32_t d) {
   Downstream& down = downstreams_[d];
-  if (down.queued) return;
+  if (down.queued || !may_send(d)) return;  // who cannot be served is not kept in line: it would be served for ever
   bool ready = false;
   for (const DownLane& lane : down.lanes) ready = ready || (lane.ready_head != kNil && !lane.blocked);
   if (!ready) return;

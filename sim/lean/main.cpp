@@ -3,6 +3,7 @@
 // Writes DIR/records/*.rec and DIR/sim.json (trace hash, events, simulated and real seconds). Exit codes: README.
 #include <fmt/format.h>
 #include <sodium.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <chrono>
@@ -20,8 +21,16 @@ namespace {
 std::atomic<bool> interrupted{false};
 std::atomic<int> signal_number{0};
 
+// The first asks for an orderly end, at the next simulated second; the second time, or where that second does not come
+// (an engine that spins), the process ends at once.
+extern "C" void on_alarm(int) {
+  _exit(interrupted ? 128 + signal_number.load() : static_cast<int>(portolan::Exit::inconclusive));
+}
+
 extern "C" void on_signal(int number) {
+  if (interrupted) _exit(128 + number);
   signal_number = number;
+  alarm(3);
   interrupted = true;
 }
 
@@ -110,6 +119,8 @@ int main(int argc, char** argv) {
     fmt::print(stderr, "portolan-sim: {}: {}; name a folder that can be written\n", options.records, ec.message());
     return static_cast<int>(Exit::cannot);
   }
+  std::signal(SIGALRM, on_alarm);
+  if (options.wall_limit_ns > 0) alarm(static_cast<unsigned>(options.wall_limit_ns / 1'000'000'000) + 4);
   std::signal(SIGINT, on_signal);
   std::signal(SIGTERM, on_signal);
   const auto began = std::chrono::steady_clock::now();
