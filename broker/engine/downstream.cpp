@@ -440,6 +440,7 @@ void Core::reattach(std::uint32_t d) {
   down.was_detached = false;
   down.announce_at = 0;
   jobs_due_ = true;
+  queue_downstream(d);
 }
 
 // By age (not `at_once`): whoever has just come back is given the whole bound to catch up.

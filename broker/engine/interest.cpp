@@ -141,6 +141,7 @@ void Core::snapshot_complete(std::uint32_t d, std::uint64_t version) {
   down.announce_at = 0;
   jobs_due_ = true;
   for (std::uint32_t t = 0; t < log_.topics(); ++t) make_ready(d, t);
+  queue_downstream(d);
   if (!down.broker) return;
   Event event;
   event.kind = EventKind::peer_interest;

@@ -19,6 +19,7 @@ class Life {
         clients_.push_back({w_.client(b, "c" + std::to_string(clients_.size())), b, {}});
       }
     }
+    if (options.short_memory) w_.oracle().allow_gaps();
     for (Client& c : clients_) subscribe(c);
     w_.run_for(2 * kSecond);
   }
@@ -61,14 +62,41 @@ class Life {
     w.detach_ns = (options.seconds + 20) * kSecond;
     w.retain_ns = 600 * kSecond;
     w.retain_bytes = 0;
+    w.rate_bps = options.rate_bps;
+    if (options.short_memory) {
+      w.detach_ns = 1'500 * kMilli;
+      w.retain_ns = kSecond;
+    }
+    if (options.tight) tighten(w.broker_limits, w.client_limits);
     return w;
+  }
+
+  static void tighten(Limits& broker, Limits& client) {
+    broker.window_packets = 256;
+    broker.window_messages = broker.receive_messages = 64;
+    broker.control_queue = 64;
+    broker.unresolved_messages = 16;
+    broker.grants_per_class = 2;
+    broker.small_slots = 8;
+    broker.large_slots = 12;
+    client = broker;
+    client.sessions = 2;
+    client.peers = 1;
+    client.downstreams = 2;
+    client.deliveries = 8;
+    client.events = 64;
+    client.reorder_messages = 16;
+    client.kept_messages = 64;
   }
 
   Client& any_client() { return clients_[draw_.below(clients_.size())]; }
   Node any_broker() { return brokers_[draw_.below(brokers_.size())]; }
-  std::string any_topic() {
+  static const char* topic_name(std::uint64_t topic) {
     static const char* const names[] = {"ais/1/position", "ais/2/position", "berth/1", "radar/tile"};
-    return names[draw_.below(4)];
+    return names[topic];
+  }
+  static Lane lane_of(std::uint64_t topic) {
+    return topic == 3 ? Lane::bulk : topic == 2 ? Lane::ordered : Lane::realtime;
   }
 
   void subscribe(Client& c) {
@@ -85,10 +113,16 @@ class Life {
     Client& c = any_client();
     if (!w_.alive(c.node) || w_.paused(c.node)) return;
     if (draw_.below(200) == 0) return subscribe(c);
+    if (draw_.below(300) == 0 && c.filters.size() > 1) {
+      w_.unsubscribe(c.node, c.filters.front());
+      c.filters.erase(c.filters.begin());
+      return;
+    }
     const std::uint64_t kind = draw_.below(60);
     std::uint32_t bytes = static_cast<std::uint32_t>(draw_.between(1, 300));
     if (options_.long_messages && kind == 0) bytes = static_cast<std::uint32_t>(draw_.between(1'201, 70'000));
-    w_.publish(c.node, any_topic(), bytes);
+    const std::uint64_t topic = draw_.below(4);
+    w_.publish(c.node, topic_name(topic), bytes, lane_of(topic));
   }
 
   void schedule_fault(std::uint64_t start, std::uint64_t end) {
@@ -100,7 +134,7 @@ class Life {
       a = c.node;
       b = c.broker;
     }
-    switch (draw_.below(6)) {
+    switch (draw_.below(7)) {
       case 0:
         w_.at(at, [=, this] { w_.cut(a, b); });
         break;
@@ -129,6 +163,9 @@ class Life {
             p.jitter_ns = kMilli;
           });
         });
+        break;
+      case 5:
+        w_.at(at, [=, this] { w_.both(a, b, [](Path& p) { p.corrupt = 50'000; }); });
         break;
       default: {
         const Node who = draw_.below(2) == 0 ? a : b;

@@ -14,6 +14,9 @@ struct ChaosOptions {
   std::uint32_t kills = 1;     // brokers and publishers die one at a time, each back and settled before the next
   std::uint32_t faults = 6;    // cuts, one-way cuts, loss, reordering, pauses; these may overlap
   bool long_messages = true;
+  bool tight = false;         // limits so small that every bound is met
+  bool short_memory = false;  // retention and detach bound shorter than outages: gaps are in order, disorder is not
+  std::uint64_t rate_bps = 0;
 };
 
 struct ChaosResult {

@@ -43,20 +43,40 @@ void search(const char* test, const ChaosOptions& options, double seconds_at_mos
 TEST(Chaos, ThreeBrokersFaultyNetwork) {
   ChaosOptions options;
   options.kills = 0;
-  search("ThreeBrokersFaultyNetwork", options, 6);
+  search("ThreeBrokersFaultyNetwork", options, 4);
 }
 
 TEST(Chaos, ThreeBrokersWithDeaths) {
   ChaosOptions options;
   options.kills = 1;
-  search("ThreeBrokersWithDeaths", options, 7);
+  search("ThreeBrokersWithDeaths", options, 4);
 }
 
 TEST(Chaos, FiveBrokers) {
   ChaosOptions options;
   options.brokers = 5;
   options.faults = 10;
-  search("FiveBrokers", options, 7);
+  search("FiveBrokers", options, 4);
+}
+
+TEST(Chaos, TightBounds) {
+  ChaosOptions options;
+  options.tight = true;
+  options.kills = 1;
+  search("TightBounds", options, 3);
+}
+
+TEST(Chaos, SlowLinks) {
+  ChaosOptions options;
+  options.rate_bps = 2'000'000;
+  search("SlowLinks", options, 3);
+}
+
+TEST(Chaos, ShortMemory) {
+  ChaosOptions options;
+  options.short_memory = true;
+  options.kills = 2;
+  search("ShortMemory", options, 3);
 }
 
 TEST(Chaos, TheSameSeedTwice) {

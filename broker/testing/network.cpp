@@ -38,6 +38,11 @@ Network::Fate Network::send(std::uint64_t now_ns, Node from, Node to) {
     ++counts_.duplicated;
     fate.at_ns[fate.copies++] = at + draw_.below(2 * kMilli);
   }
+  if (p.corrupt != 0 && draw_.chance(p.corrupt)) {
+    ++counts_.corrupted;
+    fate.corrupt = true;
+    fate.damage = draw_.next();
+  }
   return fate;
 }
 

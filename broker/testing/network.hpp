@@ -19,9 +19,10 @@ inline constexpr std::uint64_t kSecond = 1'000'000'000;
 // Counter-free pseudo-random numbers (splitmix64): the tests' own, so that a failing seed replays on any machine.
 class Draw {
  public:
-  explicit Draw(std::uint64_t seed) : state_(seed * 0x9E3779B97F4A7C15ull + 0x1234567) {}
-  std::uint64_t next() {
-    std::uint64_t z = (state_ += 0x9E3779B97F4A7C15ull);
+  // Scrambled first: with the bare seed as state, seed n + 1 would give seed n's numbers shifted by one.
+  explicit Draw(std::uint64_t seed) : state_(scramble(seed ^ 0x5DEECE66Dull)) {}
+  std::uint64_t next() { return scramble(state_ += 0x9E3779B97F4A7C15ull); }
+  static std::uint64_t scramble(std::uint64_t z) {
     z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9ull;
     z = (z ^ (z >> 27)) * 0x94D049BB133111EBull;
     return z ^ (z >> 31);
@@ -44,6 +45,7 @@ struct Path {
   std::uint32_t reorder = 0;      // per million: held back by up to reorder_ns
   std::uint64_t reorder_ns = 2 * kMilli;
   std::uint32_t duplicate = 0;  // per million
+  std::uint32_t corrupt = 0;    // per million: one bit flipped, or the end cut off
   bool up = true;
 };
 
@@ -62,13 +64,15 @@ class Network {
   struct Fate {
     std::uint32_t copies = 0;
     std::uint64_t at_ns[2] = {};
+    bool corrupt = false;
+    std::uint64_t damage = 0;  // says where and how
   };
   Fate send(std::uint64_t now_ns, Node from, Node to);
   // Loses the next `count` datagrams of this direction: for tests of one isolated loss.
   void lose_next(Node from, Node to, std::uint32_t count) { state(from, to).lose_next = count; }
 
   struct Counts {
-    std::uint64_t sent = 0, lost = 0, cut = 0, duplicated = 0, reordered = 0;
+    std::uint64_t sent = 0, lost = 0, cut = 0, duplicated = 0, reordered = 0, corrupted = 0;
   };
   const Counts& counts() const { return counts_; }
 

@@ -54,6 +54,10 @@ void Oracle::connected(std::uint64_t now, Node client, Node home, bool up) {
   if (!up && !open) outages.push_back({now, kEnded});
 }
 
+void Oracle::detached(std::uint64_t now, Node broker, Node peer) {
+  detaches_[{broker, peer}].push_back(now);
+}
+
 Oracle::Life* Oracle::life(Node client) {
   for (auto it = lives_.rbegin(); it != lives_.rend(); ++it) {
     if (it->client == client && it->alive) return &*it;
@@ -105,6 +109,8 @@ void Oracle::subscribe(std::uint64_t, Node client, const std::string& filter) {
 void Oracle::unsubscribe(std::uint64_t, Node client, const std::string& filter) {
   Life* l = life(client);
   std::erase_if(l->subscriptions, [&](const Subscription& s) { return s.filter == filter; });
+  // What comes after is another subscription, with start cursors of its own.
+  std::erase_if(l->places, [&](const auto& place) { return !wants(*l, place.first.first); });
   l->resubscribed = true;
 }
 
@@ -233,6 +239,15 @@ bool Oracle::long_absent(const Life& l, Node home, std::uint64_t from, std::uint
   return false;
 }
 
+bool Oracle::was_detached(const Life& l, Node home, std::uint64_t since) const {
+  const auto after = [&](Node broker, Node peer) {
+    const auto it = detaches_.find({broker, peer});
+    // Until it is back in the minimum; its RESUME comes soon after it hears of it.
+    return it != detaches_.end() && !it->second.empty() && it->second.back() + 2 * kSecond >= since;
+  };
+  return after(home, l.broker) || after(home, l.client) || after(l.broker, l.client);
+}
+
 bool Oracle::excused(const Stream& stream, const Sent& sent) const {
   if (stream.alive) return false;
   const auto it = broker_kills_.find(stream.home);
@@ -249,6 +264,7 @@ void Oracle::check_received(std::uint64_t now, const StreamKey& key, const Strea
     const Subscription* s = standing(l, std::get<0>(key));
     if (sent.published_ns < s->standing_since) continue;  // promised to those attached when it was admitted
     if (long_absent(l, stream.home, sent.published_ns, now)) continue;
+    if (was_detached(l, stream.home, sent.published_ns)) continue;
     wrong(now, "received was told, but " + missing(l, key, sequence));
   }
 }

@@ -30,6 +30,9 @@ class Oracle {
   // Is there, as far as the network and the processes go, a way between the two? Told at each change.
   void connected(std::uint64_t now, Node client, Node home, bool up);
 
+  // A broker let this downstream (a client, or another broker with all its clients) go.
+  void detached(std::uint64_t now, Node broker, Node peer);
+
   // What applications do and see.
   void published(std::uint64_t now, Node client, const std::string& topic, std::uint64_t sequence);
   void accepted(std::uint64_t now, Node client, const std::string& topic, std::uint64_t first, std::uint64_t last);
@@ -100,6 +103,7 @@ class Oracle {
   bool has(const Life& life, const StreamKey& key, std::uint64_t sequence) const;
   bool owes(const Life& life, const StreamKey& key, const Stream& stream, std::uint64_t sequence) const;
   bool long_absent(const Life& life, Node home, std::uint64_t from, std::uint64_t to) const;
+  bool was_detached(const Life& life, Node home, std::uint64_t since) const;
   bool excused(const Stream& stream, const Sent& sent) const;
   void check_received(std::uint64_t now, const StreamKey& key, const Stream& stream, std::uint64_t sequence);
   std::string missing(const Life& life, const StreamKey& key, std::uint64_t sequence) const;
@@ -109,6 +113,7 @@ class Oracle {
   std::vector<Life> lives_;
   std::map<StreamKey, Stream> streams_;
   std::map<Node, std::vector<std::uint64_t>> broker_kills_;
+  std::map<std::pair<Node, Node>, std::vector<std::uint64_t>> detaches_;
   std::vector<std::string> violations_;
   std::vector<std::tuple<StreamKey, std::uint64_t, std::uint64_t, std::string>> gaps_over_;  // judged at the end
   Totals totals_;

@@ -441,6 +441,14 @@ void World::drain_outputs(Process& p) {
         d.bytes.insert(d.bytes.end(), out.parts[part].begin(), out.parts[part].end());
       }
       if (d.bytes.size() != out.bytes) oracle_.wrong(now_, p.name + " sends parts that are not its bytes");
+      if (fate.corrupt && !d.bytes.empty()) {
+        const std::size_t where = (fate.damage >> 8) % d.bytes.size();
+        if ((fate.damage & 3u) == 0) {
+          d.bytes.resize(where);
+        } else {
+          d.bytes[where] = static_cast<std::uint8_t>(d.bytes[where] ^ (1u << (fate.damage >> 2 & 7u)));
+        }
+      }
       schedule(fate.at_ns[copy], Timed::Kind::datagram, to, index);
     }
     p.is_broker ? p.engine->release_transmit(out.handle) : p.client->release_transmit(out.handle);
@@ -495,7 +503,12 @@ void World::on_event(Process& p, const Event& e) {
                " code " + std::to_string(e.code) + " count " + std::to_string(e.count) + " peer " +
                std::to_string(e.peer));
   }
-  if (p.is_broker) return;
+  if (p.is_broker) {
+    if (e.kind == EventKind::detached) {
+      oracle_.detached(now_, p.node, static_cast<Node>(e.peer >= 1'000 ? e.peer - 1'000 : e.peer - 1));
+    }
+    return;
+  }
   switch (e.kind) {
     case EventKind::accepted:
       return oracle_.accepted(now_, p.node, topic, e.first, e.last);
