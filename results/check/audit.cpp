@@ -49,6 +49,7 @@ class AuditJudge {
   void judge_peers(const RecordFile& file, const Book& book);
   void judge_gaps();
   void read_runner();
+  void judge_splits();
   void absent(const RecordFile& file, const char* what);
 
   const RunFiles& run_;
@@ -322,6 +323,16 @@ void AuditJudge::read_runner() {
   }
 }
 
+// A simulator knows where the time went, or its host has lost the thread; a real network may not.
+void AuditJudge::judge_splits() {
+  const std::uint64_t deliveries = audit_.splits + audit_.unsplit;
+  const auto time = audit_.fidelity.find("virtual_time");
+  if (time == audit_.fidelity.end() || time->second != 1 || audit_.unsplit * 10 <= deliveries) return;
+  judgement_.undecided(Rule::records, "where the time went is unknown", "audit rows",
+                       fmt::format("{} of {} deliveries have no split row; in virtual time at most a tenth may lack it",
+                                   audit_.unsplit, deliveries));
+}
+
 Audit AuditJudge::judge() {
   std::map<std::pair<Index, std::uint32_t>, const Subscriber*> clients;
   for (const Subscriber& s : subscribers_) clients.emplace(std::pair(s.process, s.incarnation), &s);
@@ -350,6 +361,7 @@ Audit AuditJudge::judge() {
   for (auto& [key, mark] : marks) audit_.marks.push_back(std::move(mark));
   judge_gaps();
   read_runner();
+  judge_splits();
   return std::move(audit_);
 }
 

@@ -15,8 +15,6 @@ using record::Row;
 
 namespace {
 
-constexpr std::uint64_t kMaxHole = 1'000'000;  // sequences without a publish row that we make room for
-
 std::uint64_t key_of(Index process, Index topic, std::uint32_t incarnation) {
   return (static_cast<std::uint64_t>(process) << 40) ^ (static_cast<std::uint64_t>(topic) << 12) ^ incarnation;
 }
@@ -119,7 +117,8 @@ void Ledger::publish(Reading& r, const Row& row) {
   if (row.sequence != next) {
     judgement_.undecided(Rule::records, "publish rows missing", r.file.name,
                          fmt::format("row {}: {} sequence {}, expected {}", row.number, topic, row.sequence, next));
-    if (row.sequence < next || row.sequence - next > kMaxHole) return;
+    if (row.sequence < next || row.sequence - next > holes_left_) return;
+    holes_left_ -= row.sequence - next;
     sent->messages.resize(static_cast<std::size_t>(row.sequence - 1));
   }
   Message message;
@@ -167,11 +166,14 @@ void Ledger::answer(Reading& r, const Row& row) {
     ++sent->refused_on_the_spot;
     return;
   }
-  if (row.sequence == 0 || row.sequence > count + kMaxHole) {
+  if (row.sequence == 0 || (row.sequence > count && row.sequence - count > holes_left_)) {
     judgement_.undecided(Rule::records, "answer to nothing", r.file.name, fmt::format("row {}", row.number));
     return;
   }
-  if (row.sequence > count) sent->messages.resize(static_cast<std::size_t>(row.sequence));
+  if (row.sequence > count) {
+    holes_left_ -= row.sequence - count;
+    sent->messages.resize(static_cast<std::size_t>(row.sequence));
+  }
   Message& message = sent->messages[static_cast<std::size_t>(row.sequence - 1)];
   const Ns at = r.file.time(row);
   if (!message.offered) {

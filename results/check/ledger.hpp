@@ -75,6 +75,7 @@ class Ledger {
   std::vector<std::unordered_map<std::uint64_t, Index>> clients_;  // by tenant
   std::vector<Ns> lateness_;
   std::vector<std::uint8_t> payload_;
+  std::uint64_t holes_left_ = 1'000'000;  // sequences without a publish row that we make room for, in all
 };
 
 }  // namespace portolan::check
