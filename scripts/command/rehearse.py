@@ -220,7 +220,9 @@ class Rehearsal:
         return INCONCLUSIVE if status == 1 else status  # only the checker can say "failed"
 
     def replay(self):
-        words = ["scripts/portolan", "run", str(self.folder / "plan.json"), "--expect",
+        at_top = pathlib.Path.cwd() == build.ROOT
+        words = ["scripts/portolan" if at_top else str(build.ROOT / "scripts" / "portolan"), "run",
+                 str(self.folder / "plan.json"), "--expect",
                  ",".join(f"{key}={value}" for key, value in self.conditions().items())]
         for name in ("--fidelity", "--wall-limit"):
             if name in self.options:
