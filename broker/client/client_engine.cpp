@@ -92,6 +92,7 @@ void ClientEngine::State::pump(Now now) {
     }
     if (!take_message()) break;
   }
+  interest.tell();
   SessionId session;
   while (c.endpoint.poll_room(session)) kept.room();
   while (c.endpoint.poll_progress(session)) {
@@ -104,18 +105,24 @@ void ClientEngine::State::pump(Now now) {
     closing = true;
     ++c.counters.overflows;
     c.endpoint.close(now, c.session, DownReason::local);
+    while (take_message()) {
+    }
     while (c.out.event_room(kEventsAMessage) && c.endpoint.poll_session_event(event)) session_event(event);
   }
 }
 
 // While the application takes nothing, nothing is taken from the endpoint either: its bounds push back on the broker.
 bool ClientEngine::State::take_message() {
-  if (closing) return false;
+  Incoming in;
+  if (closing) {  // the session's end comes after its last messages; they will come again
+    if (!c.endpoint.poll_message(in)) return false;
+    if (in.message != kNil) c.store.release(in.message);
+    return true;
+  }
   if (!cursors.drain() || !room()) {
     stalled = true;
     return false;
   }
-  Incoming in;
   if (!c.endpoint.poll_message(in)) return false;
   if (in.session != c.session) {
     if (in.message != kNil) c.store.release(in.message);

@@ -36,6 +36,7 @@ RefuseReason Interest::subscribe(Now now, std::string_view filter, std::uint8_t 
   ++version_;
   filters_[i] = Filter{.used = true,
                        .confirmed = false,
+                       .to_tell = false,
                        .replay = replay,
                        .bytes = static_cast<std::uint16_t>(filter.size()),
                        .unreachable = 0,
@@ -158,15 +159,28 @@ void Interest::subscribed(const wire::SubscribedBody& body, Cursors& cursors) {
     f.confirmed = true;
     f.unreachable = body.total;
     if (!news) continue;
-    OutputQueue::Item item;
-    item.kind = EventKind::subscribed;
-    item.name = i;
-    item.count = body.total;
-    item.first = item.last = f.subscribed_version = body.version;
-    c_.out.push(item);
+    f.subscribed_version = body.version;
+    f.to_tell = to_tell_ = true;
   }
   confirmed_version_ = std::max(confirmed_version_, body.version);
   if (!removal_on_its_way()) cursors.settled();
+  tell();
+}
+
+void Interest::tell() {
+  if (!to_tell_) return;
+  for (std::uint32_t i = 0; i < made_; ++i) {
+    if (!filters_[i].to_tell) continue;
+    if (!c_.out.event_room(1)) return;
+    filters_[i].to_tell = false;
+    OutputQueue::Item item;
+    item.kind = EventKind::subscribed;
+    item.name = i;
+    item.count = filters_[i].unreachable;
+    item.first = item.last = filters_[i].subscribed_version;
+    c_.out.push(item);
+  }
+  to_tell_ = false;
 }
 
 }  // namespace portolan::broker::client

@@ -17,6 +17,8 @@ class Interest {
   void ask(std::uint32_t what);
   void subscribed(const wire::SubscribedBody& body, Cursors& cursors);
 
+  void tell();  // `subscribed` events, as far as the queue above has room
+
   Cursors::Wanted wanted(std::string_view topic) const;
   // An unsubscribe that the broker may not have seen yet.
   bool removal_on_its_way() const { return removed_version_ > confirmed_version_; }
@@ -35,6 +37,7 @@ class Interest {
   struct Filter {
     bool used = false;
     bool confirmed = false;
+    bool to_tell = false;
     std::uint8_t replay = 0;
     std::uint16_t bytes = 0;
     std::uint32_t unreachable = 0;
@@ -58,6 +61,7 @@ class Interest {
   std::uint64_t snapshot_version_ = 0;  // whose SUBSCRIBED confirms everything up to it; 0: none is out
   Phase phase_ = Phase::idle;
   bool whole_ = false;  // a snapshot, not only the cursors
+  bool to_tell_ = false;
   bool again_ = false;  // asked once more meanwhile
   std::uint32_t at_ = 0;
 };

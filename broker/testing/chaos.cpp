@@ -42,6 +42,7 @@ class Life {
     result.verdict = w_.verdict();
     result.published = w_.oracle().totals().published;
     result.delivered = w_.oracle().totals().delivered;
+    result.refused = w_.oracle().totals().refused;
     result.gaps = w_.oracle().totals().gaps;
     result.trace = w_.trace_hash();
     result.virtual_ns = w_.now();

@@ -21,7 +21,7 @@ struct ChaosOptions {
 
 struct ChaosResult {
   std::string verdict;  // empty: all held
-  std::uint64_t published = 0, delivered = 0, gaps = 0, trace = 0, virtual_ns = 0;
+  std::uint64_t published = 0, delivered = 0, gaps = 0, refused = 0, trace = 0, virtual_ns = 0;
 };
 
 ChaosResult chaos(std::uint64_t seed, const ChaosOptions& options);

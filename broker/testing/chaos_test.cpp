@@ -22,12 +22,14 @@ void search(const char* test, const ChaosOptions& options, double seconds_at_mos
   const std::uint64_t seeds = from_environment("PORTOLAN_CHAOS_SEEDS", 0);
   const auto began = std::chrono::steady_clock::now();
   const auto elapsed = [&] { return std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count(); };
-  std::uint64_t done = 0, published = 0, delivered = 0, failures = 0;
+  std::uint64_t done = 0, published = 0, delivered = 0, gaps = 0, refused = 0, failures = 0;
   // Bounded by time when nobody asked for a number; what is found does not depend on how many there were.
   for (std::uint64_t seed = first; seeds != 0 ? done < seeds : elapsed() < seconds_at_most; ++seed, ++done) {
     const ChaosResult result = chaos(seed, options);
     published += result.published;
     delivered += result.delivered;
+    gaps += result.gaps;
+    refused += result.refused;
     if (result.verdict.empty()) continue;
     ++failures;
     ADD_FAILURE() << "seed " << seed << ":\n"
@@ -35,8 +37,9 @@ void search(const char* test, const ChaosOptions& options, double seconds_at_mos
                   << " PORTOLAN_CHAOS_SEEDS=1 PORTOLAN_TEST_LOG=1 broker_chaos_test --gtest_filter=Chaos." << test;
     if (failures == 5) break;
   }
-  std::printf("%s: %llu seeds, %llu published, %llu delivered, %.1f s\n", test, static_cast<unsigned long long>(done),
-              static_cast<unsigned long long>(published), static_cast<unsigned long long>(delivered), elapsed());
+  const auto show = [](std::uint64_t n) { return static_cast<unsigned long long>(n); };
+  std::printf("%s: %llu seeds, %llu published, %llu delivered, %llu gaps, %llu refused, %.1f s\n", test, show(done),
+              show(published), show(delivered), show(gaps), show(refused), elapsed());
   EXPECT_GT(delivered, 0u);
 }
 

@@ -71,7 +71,7 @@ void Oracle::published(std::uint64_t now, Node client, const std::string& topic,
   s.client = client;
   s.home = l->broker;
   if (sequence != s.sent.size() + 1) wrong(now, "publish of " + topic + " got number " + std::to_string(sequence));
-  s.sent.push_back({now, 0, 0});
+  s.sent.push_back({now, 0, 0, false});
   ++totals_.published;
 }
 
@@ -84,6 +84,15 @@ void Oracle::accepted(std::uint64_t now, Node client, const std::string& topic, 
     if (s.sent[i - 1].accepted_ns == 0) ++totals_.accepted;
     s.sent[i - 1].accepted_ns = now;
   }
+}
+
+// The application was told that it is gone: nothing is owed, and a gap stands in its place.
+void Oracle::refused(std::uint64_t now, Node client, const std::string& topic, std::uint64_t sequence) {
+  Life* l = life(client);
+  Stream& s = streams_[{topic, l->publisher, l->incarnation}];
+  if (sequence == 0 || sequence > s.sent.size()) return wrong(now, "refused what was never published on " + topic);
+  s.sent[sequence - 1].refused = true;
+  ++totals_.refused;
 }
 
 void Oracle::received(std::uint64_t now, Node client, const std::string& topic, std::uint64_t first,
@@ -285,8 +294,8 @@ bool Oracle::settled() const {
   for (const auto& [key, stream] : streams_) {
     for (std::uint64_t i = 1; i <= stream.sent.size(); ++i) {
       const Sent& sent = stream.sent[i - 1];
-      if (stream.alive && sent.received_ns == 0) return false;
-      if (sent.accepted_ns == 0) continue;
+      if (stream.alive && sent.received_ns == 0 && !sent.refused) return false;
+      if (sent.accepted_ns == 0 || sent.refused) continue;
       for (const Life& l : lives_) {
         if (l.alive && owes(l, key, stream, i) && !has(l, key, i) && !excused(stream, sent)) return false;
       }
@@ -306,6 +315,7 @@ void Oracle::judge(std::uint64_t now) {
     std::uint64_t unanswered = 0, unaccepted = 0;
     for (std::uint64_t i = 1; i <= stream.sent.size(); ++i) {
       const Sent& sent = stream.sent[i - 1];
+      if (sent.refused) continue;
       unanswered += stream.alive && sent.received_ns == 0 ? 1u : 0u;
       unaccepted += stream.alive && sent.accepted_ns == 0 ? 1u : 0u;
       if (sent.accepted_ns == 0) continue;
@@ -334,7 +344,7 @@ void Oracle::judge(std::uint64_t now) {
     const Stream& stream = streams_[key];
     for (std::uint64_t i = first; i <= std::min<std::uint64_t>(last, stream.sent.size()); ++i) {
       const Sent& sent = stream.sent[i - 1];
-      if (sent.accepted_ns == 0 || excused(stream, sent)) continue;
+      if (sent.accepted_ns == 0 || sent.refused || excused(stream, sent)) continue;
       violations_.push_back(what + ", but #" + std::to_string(i) + " was accepted and nobody died with it");
       break;
     }

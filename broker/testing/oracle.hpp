@@ -36,6 +36,7 @@ class Oracle {
   // What applications do and see.
   void published(std::uint64_t now, Node client, const std::string& topic, std::uint64_t sequence);
   void accepted(std::uint64_t now, Node client, const std::string& topic, std::uint64_t first, std::uint64_t last);
+  void refused(std::uint64_t now, Node client, const std::string& topic, std::uint64_t sequence);
   void received(std::uint64_t now, Node client, const std::string& topic, std::uint64_t first, std::uint64_t last);
   void subscribe(std::uint64_t now, Node client, const std::string& filter);
   void unsubscribe(std::uint64_t now, Node client, const std::string& filter);
@@ -54,7 +55,8 @@ class Oracle {
   bool settled() const;  // nothing accepted is unanswered and nothing owed is missing
 
   struct Totals {
-    std::uint64_t published = 0, accepted = 0, received = 0, delivered = 0, gaps = 0, gap_messages = 0, excused = 0;
+    std::uint64_t published = 0, accepted = 0, received = 0, delivered = 0, gaps = 0, gap_messages = 0, refused = 0,
+                  excused = 0;
   };
   const Totals& totals() const { return totals_; }
 
@@ -64,6 +66,7 @@ class Oracle {
     std::uint64_t published_ns = 0;
     std::uint64_t accepted_ns = 0;  // 0: not
     std::uint64_t received_ns = 0;  // 0: not
+    bool refused = false;
   };
   struct Stream {
     Node client = 0;

@@ -357,8 +357,6 @@ void World::step(const Timed& timed) {
       p.is_broker ? p.engine->tick(clock(p)) : p.client->tick(clock(p));
       if (p.spun_at == now_ && ++p.spins == kSpins) {
         oracle_.wrong(now_, p.name + " asks for the same deadline again and again");
-        p.deadline = now_ + kMilli;
-        schedule(p.deadline, Timed::Kind::timer, p.node, 0);
       }
       if (p.spun_at != now_) {
         p.spun_at = now_;
@@ -412,7 +410,8 @@ void World::service(Process& p) {
   }
   const std::uint64_t next = p.is_broker ? p.engine->next_deadline() : p.client->next_deadline();
   if (next == kNever) return;
-  const std::uint64_t when = std::max(next, now_);
+  const bool spins = p.spun_at == now_ && p.spins >= kSpins;  // an engine's fault; time goes on all the same
+  const std::uint64_t when = std::max(next, now_ + (spins ? kMilli : 0));
   if (when == p.deadline) return;
   p.deadline = when;
   schedule(when, Timed::Kind::timer, p.node, 0);
