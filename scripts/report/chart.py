@@ -13,6 +13,7 @@ from words import proper
 
 STRIP = 0.3  # inches below the map, for its key
 NOTABLE_LOSS = 0.005  # in the long run; less is not printed beside a link
+MANY_HARBOURS = 80  # beyond, only hubs and those that a fault touches bear their names, and links do not bend
 MANY_LINKS = 40  # beyond, delays stand in the table alone
 
 
@@ -133,9 +134,14 @@ class _Map:
         self.placer.block(text.get_window_extent(self.renderer).extents)
         return source
 
+    def count_links(self):
+        nodes = self.plan["nodes"]
+        return sum(nodes[link["a"]]["harbour"] != nodes[link["b"]]["harbour"] for link in self.plan["links"])
+
     def links(self):
         """Draws links, returns what their labels need."""
         nodes, seen, drawn = self.plan["nodes"], collections.Counter(), []
+        fine = min(1.0, (2 * MANY_LINKS / max(1, self.count_links())) ** 0.5)  # many links are drawn finer
         for i, link in enumerate(self.plan["links"]):
             a, b = (nodes[link[end]]["harbour"] for end in ("a", "b"))
             if a == b:
@@ -143,7 +149,7 @@ class _Map:
             pair = (min(a, b), max(a, b))
             shift = 26 * ((seen[pair] + 1) // 2) * (1 if seen[pair] % 2 else -1)
             seen[pair] += 1
-            others = [p for j, p in enumerate(self.points) if j not in pair and p not in (self.points[a], self.points[b])]
+            others = [] if len(self.points) > MANY_HARBOURS else [p for j, p in enumerate(self.points) if j not in pair and p not in (self.points[a], self.points[b])]
             line = labels.bend(self.points[pair[0]], self.points[pair[1]], others, 17, shift)
             faults = self.touched["links"].get(i, [])
             kinds = {self.plan["faults"][f]["kind"] for f in faults}
@@ -152,9 +158,12 @@ class _Map:
             style = "-" if not faults else (0, (4, 2)) if cut else (0, (5, 1.5, 1, 1.5))
             x, y = self.back(line).T
             if faults:
-                self.ax.plot(x, y, color="white", lw=4.2, alpha=0.9, zorder=2)
-            self.ax.plot(x, y, color=colour, lw=2.3 if faults else 1.1, ls=style, alpha=1 if faults else 0.6, zorder=2.1)
-            drawn.append((link, line, self.placer.add_line(line), faults, colour))
+                self.ax.plot(x, y, color="white", lw=4.2, alpha=0.9, zorder=2.4)
+            self.ax.plot(x, y, color=colour, lw=2.3 if faults else 1.1 * fine, ls=style, alpha=1 if faults else 0.6 * fine,
+                         zorder=2.5 if faults else 2.1)
+            if len(self.points) <= MANY_HARBOURS:
+                self.placer.note_line(line, i)
+            drawn.append((link, line, i, faults, colour))
         return drawn
 
     def size(self, text, **font):
@@ -169,9 +178,17 @@ class _Map:
                          va="center", zorder=8, bbox={"boxstyle": "circle,pad=0.28" if len(faults) == 1 and faults[0] < 9 else
                                                       "round,pad=0.3", "fc": colour, "ec": "white", "lw": 1})
 
+    def named(self):
+        """The harbours that bear their names, most crowded first."""
+        many = len(self.points) > MANY_HARBOURS
+        chosen = [i for i, h in enumerate(self.plan["harbours"])
+                  if not many or h.get("hub") or self.touched["harbours"].get(i)][:MANY_HARBOURS]
+        crowd = {i: sum(1 / (1 + math.dist(self.points[i], q)) for q in self.points) for i in chosen}
+        return sorted(chosen, key=lambda k: (-crowd[k], k))
+
     def harbours(self):
         reach = 7 * self.scale
-        for x, y in self.points:
+        for x, y in self.points if len(self.points) <= MANY_HARBOURS else ():
             self.placer.block((x - reach / 2, y - reach / 2, x + reach / 2, y + reach / 2))
         places = {}
         for i in range(len(self.points)):
@@ -180,13 +197,16 @@ class _Map:
                 x, y = self.points[i]
                 box = self.placer.beside(x, y, 8 * self.scale * max(1, len(_numbers(hit)) * 0.8) + 6, 8 * self.scale + 6, 8 * self.scale)
                 places[i] = box
-        crowd = [sum(1 / (1 + math.dist(p, q)) for q in self.points) for p in self.points]
-        for i in sorted(range(len(self.points)), key=lambda k: (-crowd[k], k)):
-            harbour, (x, y) = self.plan["harbours"][i], self.points[i]
+        colours = {}
+        for i, harbour in enumerate(self.plan["harbours"]):
             hit, hub = self.touched["harbours"].get(i, []), harbour.get("hub")
-            colour = fault_colour(self.plan["faults"][hit[0]]["kind"]) if hit else INK
-            self.ax.plot(*self.where[i], marker="s" if hub or hit else "o", ms=8 if hub or hit else 6.5, mfc=colour, mec="white",
-                         mew=1.2, zorder=5)
+            colours[i] = fault_colour(self.plan["faults"][hit[0]]["kind"]) if hit else INK
+            small = 6.5 if len(self.points) <= MANY_HARBOURS else 3.5
+            self.ax.plot(*self.where[i], marker="s" if hub or hit else "o", ms=8 if hub or hit else small, mfc=colours[i],
+                         mec="white", mew=1.2 if small > 4 else 0.6, zorder=5)
+        for i in self.named():
+            harbour, (x, y) = self.plan["harbours"][i], self.points[i]
+            hit, colour = self.touched["harbours"].get(i, []), colours[i]
             font = {"fontsize": 9.5 if len(self.points) <= 20 else 7.5, "fontweight": "bold"}
             width, height = self.size(proper(harbour["name"]), **font)
             at = self.placer.beside(x, y, width + 4, height + 2, 6 * self.scale)
@@ -203,7 +223,7 @@ class _Map:
                 at = self.placer.along(line, number, size * max(1, len(_numbers(faults)) * 0.7), size, 1e7)
                 if at is not None:
                     self.badge(at, faults, colour)
-        if len(drawn) > MANY_LINKS:
+        if self.count_links() > MANY_LINKS:
             return
         for link, line, number, faults, colour in drawn:
             loss = mean_loss(link["a_to_b"]["loss"])
@@ -217,7 +237,7 @@ class _Map:
 
     def key(self):
         line = lambda label, **how: plt.Line2D([], [], label=label, **how)
-        handles = [line("link with its one-way delay", color=INK, lw=1.1, alpha=0.6)]
+        handles = [line("link with its one-way delay" if self.count_links() <= MANY_LINKS else "link", color=INK, lw=1.1, alpha=0.6)]
         kinds = {f["kind"] for f in self.plan["faults"]}
         on_links = {f["kind"] for f in self.plan["faults"] if f.get("links")}
         if on_links & {"cut", "partition"}:

@@ -41,12 +41,11 @@ class Placer:
         self.dots = np.empty((0, 2))  # of the lines that labels had better not cover
         self.line_of = np.empty(0, int)
 
-    def add_line(self, line):
-        """Labels avoid this line from now on; returns its number."""
-        dots, number = dotted(line), int(self.line_of.max(initial=-1)) + 1
+    def note_line(self, line, number):
+        """Labels avoid this line from now on, but for those that stand on it."""
+        dots = dotted(line)
         self.dots = np.vstack((self.dots, dots))
         self.line_of = np.append(self.line_of, np.full(len(dots), number))
-        return number
 
     def block(self, box):
         self.solid.append(box)

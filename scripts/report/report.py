@@ -100,9 +100,13 @@ def embedded(name, title, output, missing, draw, alt, caption, rows):
 
 
 def map_caption(run):
-    text = "Harbours and links, each with its delay in one direction. Numbers are the faults, as told below."
-    if not run.plan["faults"]:
-        text = "Harbours and links, each with its delay in one direction."
+    text = "Harbours and links, each with its delay in one direction."
+    if len(chart.tables(run.plan)["links"]) > chart.MANY_LINKS:
+        text = "Harbours and links; their delays are in the table below."
+    if len(run.plan["harbours"]) > chart.MANY_HARBOURS:
+        text += " Only hubs and harbours that a fault touches bear their names."
+    if run.plan["faults"]:
+        text += " Numbers are the faults, as told below."
     if any(chart.mean_loss(link["a_to_b"]["loss"]) >= chart.NOTABLE_LOSS for link in run.plan["links"]):
         text += " Loss is the long-run mean, where it is at least half a percent."
     return text
@@ -126,7 +130,7 @@ def reasons(run):
         detail = [listing(dict.fromkeys(r["wheres"]), 8)] if r["wheres"] else []
         shown = r["examples"][:MOST_EXAMPLES]
         rest = r["count"] - len(shown)
-        out.append({"verdict": r["verdict"], "head": f"{rule} {r['verdict']}: {r['what']}",
+        out.append({"verdict": r["verdict"], "head": f"{rule} {r['verdict']}: {verdict.expectation_name(r['what'])}",
                     "detail": "; ".join(detail + ([f"{count(r['count'])} times"] if r["count"] > 1 else [])),
                     "examples": shown, "more": f"and {count(rest)} more" if rest > 0 and shown else ""})
     return out

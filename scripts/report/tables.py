@@ -11,8 +11,9 @@ MOST_MARKS = 60
 
 
 def table(columns, rows):
-    """columns: titles, a leading "#" for figures. rows: lists of cells, or (mark, cells)."""
-    return {"columns": [{"title": c.lstrip("#"), "number": c.startswith("#")} for c in columns],
+    """columns: titles, a leading "#" for figures, "!" for what must not wrap. rows: lists of cells, or (mark, cells)."""
+    kinds = {"#": "n", "!": "whole"}
+    return {"columns": [{"title": c.lstrip("#!"), "kind": kinds.get(c[:1], "")} for c in columns],
             "rows": [{"mark": r[0], "cells": r[1]} if isinstance(r, tuple) else {"mark": "", "cells": r} for r in rows]}
 
 
@@ -90,7 +91,7 @@ def split(run):
 
 
 def expectations(run):
-    return table(["expectation", "verdict", "#measured", "#limit", "#beyond by", "where"],
+    return table(["expectation", "verdict", "#measured", "#limit", "#beyond by", "!where"],
                  [("" if e["verdict"] == "held" else e["verdict"],
                    [verdict.expectation_name(e["name"]), e["verdict"], verdict.shown(e["measured"], e["unit"]), verdict.shown(e["limit"], e["unit"]),
                     verdict.shown(e["by"], e["unit"]) if e["by"] else "", e["where"]])
@@ -155,7 +156,7 @@ def provenance(run):
             continue
         rows.append([key.replace("_", " "), " ".join(map(str, value)) if isinstance(value, list) else str(value)])
     for name, entry in sorted(run.statuses.items()):
-        if isinstance(entry, dict):
+        if isinstance(entry, dict) and name != "report":  # this one is not over yet
             rows.append([f"status of {name}", str(entry.get("status"))])
     records = run.summary.get("records")
     if records:
