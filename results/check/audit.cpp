@@ -48,6 +48,7 @@ class AuditJudge {
   void judge_client(const RecordFile& file, const Book& book, const Subscriber& s);
   void judge_peers(const RecordFile& file, const Book& book);
   void judge_gaps();
+  void judge_told();
   void read_runner();
   void judge_splits();
   void absent(const RecordFile& file, const char* what);
@@ -323,6 +324,23 @@ void AuditJudge::read_runner() {
   }
 }
 
+// ... and the other way round: a broker that told of gaps told somebody. A client that died may have taken it along.
+void AuditJudge::judge_told() {
+  for (const auto& [broker, reasons] : gaps_told_) {
+    const Index tenant = run_.plan.processes[broker].tenant;
+    for (const auto& [reason, messages] : reasons) {
+      if (messages == 0) continue;
+      const bool heard = std::any_of(subscribers_.begin(), subscribers_.end(), [&](const Subscriber& s) {
+        if (run_.plan.processes[s.process].tenant != tenant) return false;
+        return !s.whole || s.life == nullptr || s.life->died() || s.rows[static_cast<std::size_t>(Kind::gap)] > 0;
+      });
+      if (heard) continue;
+      judgement_.fail(Rule::r3, "counter without its gap", run_.process_name(broker),
+                      fmt::format("gaps_told/{} is {}, no client of its tenant was told a gap", reason, messages));
+    }
+  }
+}
+
 // A simulator knows where the time went, or its host has lost the thread; a real network may not.
 void AuditJudge::judge_splits() {
   const std::uint64_t deliveries = audit_.splits + audit_.unsplit;
@@ -360,6 +378,7 @@ Audit AuditJudge::judge() {
   }
   for (auto& [key, mark] : marks) audit_.marks.push_back(std::move(mark));
   judge_gaps();
+  judge_told();
   read_runner();
   judge_splits();
   return std::move(audit_);

@@ -324,16 +324,19 @@ void DeliveryJudge::judge_received(Sent& sent) {
     counts.accepted += m.answered() ? 1 : 0;
     counts.refused += m.refused ? 1 : 0;
     counts.received += m.received != kNever ? 1 : 0;
-    if (m.received != kNever || m.refused || !m.offered) continue;
-    if (m.accepted == kNever) ++counts.unanswered;
+    if (m.refused || !m.offered) continue;
+    if (!m.answered()) ++counts.unanswered;
     if (!alive || stuck || m.gapped) continue;
     const Ns from = m.accepted == kNever ? m.sent : m.accepted;
     const Ns due = std::max(from, timeline_.last_heal()) + plan_.settle_ns;
-    const char* what =
-        m.accepted == kNever ? "offered, but never answered" : "accepted, but neither received nor gapped";
+    if (m.received <= due) continue;
+    const char* what = m.received != kNever   ? "received too late"
+                       : m.accepted == kNever ? "offered, but never answered"
+                                              : "accepted, but neither received nor gapped";
     const std::string example =
-        fmt::format("{} of {} incarnation {} sequence {}: since {} ns, due by {}", plan_.topics[sent.topic].name,
-                    plan_.processes[sent.process].name, sent.incarnation, i + 1, from, due);
+        fmt::format("{} of {} incarnation {} sequence {}: since {} ns, due by {}{}", plan_.topics[sent.topic].name,
+                    plan_.processes[sent.process].name, sent.incarnation, i + 1, from, due,
+                    m.received == kNever ? "" : fmt::format(", received at {}", m.received));
     if (due > end || !sent.whole) {
       judgement_.undecided(Rule::r6, what, family, example);
     } else {

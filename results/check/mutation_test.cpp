@@ -253,6 +253,16 @@ std::vector<Lie> lies() {
                                  [](const LogicalRow& r) { return r.text == "gaps_told"; });
                  }});
   out.push_back({"counter_without_gap", 1, Rule::r3, [](Run& run) { run.count("berlin/green/desk", 1, "gaps", 1); }});
+  out.push_back({"told_counter_without_gap", 1, Rule::r3, [](Run& run) {
+                   LogicalFile& broker = run.audit("berlin/green/broker");
+                   LogicalRow told = broker.nth(Kind::counter, 0);
+                   told.text = "gaps_told";
+                   told.row.code = 1;
+                   told.row.value = 7;
+                   broker.rows.push_back(told);
+                 }});
+  out.push_back({"received_too_late", 1, Rule::r6,
+                 [](Run& run) { run.app(kShip).nth(Kind::received, 3).row.time_ns = 14 * kSecond; }});
   out.push_back({"drop_gap", 1, Rule::r1, [](Run& run) {
                    LogicalFile& app = run.app(kPilot);
                    erase_at(app, app.find(Kind::gap).front());
