@@ -175,6 +175,7 @@ class Core {
   std::uint32_t find_downstream(std::uint64_t id, bool broker) const;
   std::uint32_t take_client(std::uint64_t id);
   void new_incarnation(std::uint32_t d, std::uint32_t incarnation);
+  void place_cursors(std::uint32_t d, std::uint32_t topic);
   void forget_client(std::uint32_t d);
   void housekeep();
   void housekeep_downstream(std::uint32_t d);

@@ -34,7 +34,7 @@ Core::Core(const Limits& limits, const EngineConfig& config, Arena& arena)
   cursors_ = arena.take<std::uint64_t>(ds * limits.streams);
   owing_.construct(arena, limits.topics, limits.downstreams);
   announced_.construct(arena, limits.downstreams, limits.streams);
-  in_flight_ = arena.take<InFlight>(ds * kDataLanes * down_ring_);
+  in_flight_ = arena.take_raw<InFlight>(ds * kDataLanes * down_ring_);
   up_numbers_ = arena.take<UpNumber>(std::size_t{limits.sessions} * kDataLanes * up_ring_);
   topic_aliases_ = arena.take<std::uint32_t>(std::size_t{limits.sessions} * (limits.topics + 1));
   stream_aliases_ = arena.take<std::uint32_t>(std::size_t{limits.sessions} * (limits.streams + 1));
@@ -372,7 +372,22 @@ void Core::new_incarnation(std::uint32_t d, std::uint32_t incarnation) {
   }
   down.filter_count = 0;
   down.ghost_until_ns = now_.mono_ns + detach_ns_;
-  for (std::uint32_t t = 0; t < log_.topics(); ++t) lag(d, t).sendable = false;
+  for (std::uint32_t t = 0; t < log_.topics(); ++t) {
+    lag(d, t).sendable = false;
+    if (lag(d, t).attached) place_cursors(d, t);
+  }
+}
+
+// Its start cursors are now what it will really be served: what it still owes, and what has not come yet.
+void Core::place_cursors(std::uint32_t d, std::uint32_t topic) {
+  for (std::uint32_t s = log_.topic(topic).first_stream; s != kNil; s = log_.stream(s).next_in_topic) {
+    if (cursor(d, s) != 0) cursor(d, s) = log_.stream(s).contiguous + 1;
+  }
+  for (std::uint32_t e = lag(d, topic).acked; e != kNil; e = next_eligible(d, log_.entry(e).next)) {
+    const Entry& entry = log_.entry(e);
+    std::uint64_t& c = cursor(d, entry.stream);
+    if (c != 0) c = std::min(c, entry.sequence);
+  }
 }
 
 void Core::check_withheld() {
