@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "broker/wire/control.hpp"
 #include "scenarios/plan/floor.hpp"
 #include "sim/lean/engine_face.hpp"
 
@@ -61,7 +62,8 @@ Expected<std::unique_ptr<ClientHost>> ClientHost::make(World& world, const load:
     if (!generator) return tl::unexpected<Error>(generator.error());
     const auto first = generator->peek();
     if (first) host->due_.emplace(*first, host->outs_.size());
-    host->outs_.push_back({std::move(*generator), stream.topic, 1, name64(world.plan.topics[stream.topic].name)});
+    host->outs_.push_back(
+        {std::move(*generator), stream.topic, 1, broker::wire::topic_hash(world.plan.topics[stream.topic].name)});
   }
   for (std::size_t i = 0; i < me.subscriptions.size(); ++i) {
     host->asked_.push_back({me.subscriptions[i].at_ns, true, i});
@@ -290,11 +292,9 @@ void ClientHost::on_delivery(const broker::Delivery& delivery) {
   trace_.number(row.hash);
   application_->add(record::Kind::deliver, row);
 
-  const std::uint64_t key = broker::message_key(name64({delivery.topic.data(), delivery.topic.size()}),
-                                                delivery.publisher, delivery.incarnation, delivery.sequence);
   Parts parts;
   bool repaired = false;
-  if (!world_.journeys.deliver(key, process_, now_ns(), parts, repaired)) {
+  if (!world_.journeys.deliver(delivery.key, process_, now_ns(), parts, repaired)) {
     ++unsplit_;
     return;
   }

@@ -33,10 +33,14 @@ Travelled Journeys::depart(std::uint64_t key, std::uint32_t process, std::uint32
   out.known = true;
   out.parts = leg.parts;
   out.repaired = leg.repaired || again;
-  const auto first_ns = before != nullptr ? before->first_ns : now_ns;
-  out.parts.queueing_ns += static_cast<std::int64_t>(first_ns - leg.handled_ns);
-  out.parts.repair_ns += static_cast<std::int64_t>(now_ns - first_ns);
-  if (before == nullptr) leg.tries.push_back({to, now_ns});
+  if (before == nullptr) {
+    leg.tries.push_back({to, now_ns});
+    before = &leg.tries.back();
+  } else if (!again) {
+    before->fresh_ns = now_ns;
+  }
+  out.parts.queueing_ns += static_cast<std::int64_t>(before->fresh_ns - leg.handled_ns);
+  out.parts.repair_ns += static_cast<std::int64_t>(now_ns - before->fresh_ns);
   return out;
 }
 

@@ -44,7 +44,7 @@ class Journeys {
  private:
   struct Try {
     std::uint32_t to;
-    std::uint64_t first_ns;
+    std::uint64_t fresh_ns;  // when it last went for the first time: a long message goes in many datagrams
   };
   struct Leg {
     Parts parts;  // up to `handled_ns`

@@ -50,6 +50,18 @@ TEST(Journeys, ASpuriousRepairDoesNotRewriteTheWayOfWhatHasGoneOn) {
   EXPECT_EQ(again.parts.repair_ns, 0);
 }
 
+TEST(Journeys, TheLaterFragmentsOfALongMessageWaitedAndWereNotRepaired) {
+  Journeys j;
+  j.published(1, 1, 0, 0);
+  (void)j.depart(1, 1, 2, 10, false);
+  const Travelled last = j.depart(1, 1, 2, 500, false);
+  EXPECT_EQ(last.parts.queueing_ns, 500);
+  EXPECT_EQ(last.parts.repair_ns, 0);
+  const Travelled repaired = j.depart(1, 1, 2, 900, true);
+  EXPECT_EQ(repaired.parts.queueing_ns, 500);
+  EXPECT_EQ(repaired.parts.repair_ns, 400);
+}
+
 TEST(Journeys, ForgetTheOldAndCountThem) {
   Journeys j;
   j.published(1, 1, 0, 0);
