@@ -280,7 +280,7 @@ class Core {
   void admit(std::uint32_t slot, const Incoming& in, std::uint32_t stream);
   bool known_duplicate(std::uint32_t slot, const Incoming& in, std::uint32_t stream);
   void refuse(std::uint32_t slot, const Incoming& in, std::uint32_t stream, RefuseReason reason);
-  void stand_gap(std::uint32_t stream, std::uint64_t first, std::uint64_t last, std::uint32_t reason);
+  std::uint32_t stand_gap(std::uint32_t stream, std::uint64_t first, std::uint64_t last, std::uint32_t reason);
   void put_number(std::uint32_t slot, Lane lane, std::uint32_t number, std::uint32_t entry);
   UpNumber& number_at(std::uint32_t slot, std::uint32_t lane, std::uint32_t number) {
     return up_numbers_[(static_cast<std::size_t>(slot) * kDataLanes + lane) * up_ring_ + (number & (up_ring_ - 1))];
@@ -289,7 +289,7 @@ class Core {
   void raise_delivered(std::uint32_t slot);
   void expire(std::uint32_t topic);
   void relieve_memory();
-  bool short_of_memory(std::uint32_t eighths) const;
+  bool short_of_memory(std::uint32_t eighths, bool but_slots = false) const;
 
   InFlight& in_flight(std::uint32_t d, std::uint32_t lane, std::uint32_t number) {
     return in_flight_[(static_cast<std::size_t>(d) * kDataLanes + lane) * down_ring_ + (number & (down_ring_ - 1))];

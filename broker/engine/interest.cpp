@@ -131,7 +131,12 @@ void Core::snapshot_complete(std::uint32_t d, std::uint64_t version) {
   down.interest_version = version;
   down.receiving = down.syncing = false;
   down.snapshot_answer = version + 1;
-  down.snapshot_need = down.broker ? 0 : mine_.version;
+  // What its own filters made of my union: a later removal is a version that nobody answers.
+  down.snapshot_need = 0;
+  for (std::uint32_t f = down.first_filter; f != kNil && !down.broker; f = filters_[f].next) {
+    if (filters_[f].unioned == kNil) continue;
+    down.snapshot_need = std::max(down.snapshot_need, union_[filters_[f].unioned].version);
+  }
   answers_due_ = true;
   if (down.ask_backoff_ns != 0) ++counters.interest_mended;
   down.behind_since_ns = down.ask_after_ns = down.ask_backoff_ns = 0;

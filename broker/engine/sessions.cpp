@@ -378,15 +378,18 @@ void Core::new_incarnation(std::uint32_t d, std::uint32_t incarnation) {
   }
 }
 
-// Its start cursors are now what it will really be served: what it still owes, and what has not come yet.
+// Its start cursors are now what it will really be served: what it still owes, and what has not come yet, but nothing
+// from before it subscribed.
 void Core::place_cursors(std::uint32_t d, std::uint32_t topic) {
   for (std::uint32_t s = log_.topic(topic).first_stream; s != kNil; s = log_.stream(s).next_in_topic) {
-    if (cursor(d, s) != 0) cursor(d, s) = log_.stream(s).contiguous + 1;
-  }
-  for (std::uint32_t e = lag(d, topic).acked; e != kNil; e = next_eligible(d, log_.entry(e).next)) {
-    const Entry& entry = log_.entry(e);
-    std::uint64_t& c = cursor(d, entry.stream);
-    if (c != 0) c = std::min(c, entry.sequence);
+    std::uint64_t& c = cursor(d, s);
+    if (c == 0) continue;
+    std::uint64_t from = log_.stream(s).contiguous + 1;
+    for (std::uint32_t e = lag(d, topic).acked; e != kNil; e = next_eligible(d, log_.entry(e).next)) {
+      const Entry& entry = log_.entry(e);
+      if (entry.stream == s && !entry.is_gap()) from = std::min(from, entry.sequence);
+    }
+    c = std::max(c, from);
   }
 }
 

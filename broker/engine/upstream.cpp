@@ -91,7 +91,8 @@ void Core::admit(std::uint32_t slot, const Incoming& in, std::uint32_t s) {
   }
   if (short_of_memory(7)) relieve_memory();
   const Stream& stream = log_.stream(s);
-  if (short_of_memory(8) || !log_.room_for_message()) {
+  // Slots are no reason to refuse what is here already: those who grant them see to it that there are some.
+  if (short_of_memory(8, true) || !log_.room_for_message()) {
     refuse(slot, in, s, RefuseReason::memory_full);
     return;
   }
@@ -123,14 +124,15 @@ void Core::refuse(std::uint32_t slot, const Incoming& in, std::uint32_t s, Refus
     endpoint_.close(now_, in.session, DownReason::local);
     return;
   }
+  std::uint32_t e = kNil;  // `delivered` passes it when everybody has been told
   if (s != kNil && !downstreams_[d].broker) {
-    stand_gap(s, in.sequence, in.sequence, static_cast<std::uint32_t>(GapReason::refused));
+    e = stand_gap(s, in.sequence, in.sequence, static_cast<std::uint32_t>(GapReason::refused));
   }
-  put_number(slot, in.lane, in.number, kNil);
+  put_number(slot, in.lane, in.number, e);
 }
 
 // Puts a GAP into the log; one that finds no entry free waits with its stream for the next chance. first 0: only that.
-void Core::stand_gap(std::uint32_t s, std::uint64_t first, std::uint64_t last, std::uint32_t reason) {
+std::uint32_t Core::stand_gap(std::uint32_t s, std::uint64_t first, std::uint64_t last, std::uint32_t reason) {
   Stream& stream = log_.stream(s);
   if (stream.refused_first != 0) {
     const std::uint32_t e =
@@ -141,14 +143,15 @@ void Core::stand_gap(std::uint32_t s, std::uint64_t first, std::uint64_t last, s
       appended(e);
     }
   }
-  if (first == 0) return;
+  if (first == 0) return kNil;
   const std::uint32_t e = log_.append_gap(s, first, last, reason, now_.mono_ns, stream.home == Home::remote);
   if (e != kNil) {
     appended(e);
-    return;
+    return e;
   }
   stream.refused_first = stream.refused_first == 0 ? first : std::min(stream.refused_first, first);
   stream.refused_last = std::max(stream.refused_last, last);
+  return kNil;
 }
 
 void Core::put_number(std::uint32_t slot, Lane lane, std::uint32_t number, std::uint32_t e) {
@@ -220,11 +223,11 @@ void Core::expire(std::uint32_t topic) {
   }
 }
 
-bool Core::short_of_memory(std::uint32_t eighths) const {
+bool Core::short_of_memory(std::uint32_t eighths, bool but_slots) const {
   const Store::Usage u = store_.usage();
   const auto over = [&](std::uint64_t used, std::uint64_t bound) { return used * 8 >= bound * eighths; };
-  return over(u.messages, limits_.messages) || over(u.blocks, limits_.small_blocks) ||
-         over(u.large_slots, limits_.large_slots) || over(u.small_slots, limits_.small_slots);
+  if (over(u.messages, limits_.messages) || over(u.blocks, limits_.small_blocks)) return true;
+  return !but_slots && (over(u.large_slots, limits_.large_slots) || over(u.small_slots, limits_.small_slots));
 }
 
 // First what is only retained goes, the oldest first; then the downstream that holds the oldest back.
