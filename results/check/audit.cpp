@@ -310,7 +310,10 @@ void AuditJudge::read_runner() {
     const std::string text(reader.text(row.text));
     if (row.kind == static_cast<std::uint16_t>(Kind::link_counters)) audit_.links[text] = row.value;
     if (row.kind == static_cast<std::uint16_t>(Kind::fidelity)) audit_.fidelity[text] = row.value;
-    trace = trace || row.kind == static_cast<std::uint16_t>(Kind::trace);
+    if (row.kind == static_cast<std::uint16_t>(Kind::trace)) {
+      trace = true;
+      audit_.run_trace = row.hash;
+    }
   });
   if (audit_.fidelity.empty()) absent(*run_.runner, "no fidelity rows");
   if (!trace) absent(*run_.runner, "no trace row");

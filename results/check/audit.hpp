@@ -27,6 +27,7 @@ struct Audit {
   std::vector<Mark> marks;                      // by process and pool: the most
   std::vector<TraceOf> traces;
   std::uint64_t trace_hash = 0;  // over all of them in order
+  std::uint64_t run_trace = 0;   // the runner's own, of the whole run
   std::uint64_t packets = 0, verdicts = 0, splits = 0, unsplit = 0;
   std::map<std::string, std::uint64_t> links;     // link_counters rows
   std::map<std::string, std::uint64_t> fidelity;  // fidelity rows

@@ -199,7 +199,7 @@ std::string summary_json(const Checked& c) {
               {"exit", static_cast<int>(c.judgement.exit_code())},
               {"invariant_broken", c.judgement.invariant_broken()},
               {"seed", c.run.plan.seed},
-              {"trace_hash", fmt::format("{:016x}", c.audit.trace_hash)},
+              {"trace_hash", fmt::format("{:016x}", c.audit.run_trace)},
               {"duration_ns", c.run.plan.duration_ns},
               {"end_ns", c.timeline->end()},
               {"rules", rules(c)},
