@@ -93,14 +93,11 @@ Verdict Endpoint::State::receive_one(PathId path, const DatagramView& datagram) 
 
 // Marks the number; eliciting frames ask for an ACK: at once, or on every second and after a quarter of the RTT.
 bool Endpoint::State::consume(Session& s, const ptl_frame& frame, bool at_once) {
-  const std::uint64_t before = s.in.largest();
   if (!s.in.mark(frame.packet, now.mono_ns, s.rtt.tolerance())) return false;
   const std::uint32_t type = session::type_of(frame);
   if (type != PTL_DATA && type != PTL_HEARTBEAT) return true;
   ++s.unacknowledged;
-  // What fills a reported gap ends somebody's waiting: say so soon.
-  const bool fills = frame.packet < before;
-  ask_ack(s, at_once || s.unacknowledged >= 2 || fills ? 0 : s.rtt.ack_delay());
+  ask_ack(s, at_once || s.unacknowledged >= 2 ? 0 : s.rtt.ack_delay());
   return true;
 }
 

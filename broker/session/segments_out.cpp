@@ -10,10 +10,6 @@ namespace {
 
 constexpr std::uint32_t kOverhead = PTL_RECORD_BYTES + PTL_TRAILER_BYTES;
 
-std::int32_t ahead(std::uint32_t a, std::uint32_t b) {
-  return static_cast<std::int32_t>(a - b);
-}
-
 std::uint32_t part_bytes(std::uint32_t length, std::uint32_t segment) {
   return std::min<std::uint32_t>(length - segment * PTL_SEGMENT_PAYLOAD, PTL_SEGMENT_PAYLOAD);
 }

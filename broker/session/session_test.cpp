@@ -136,5 +136,91 @@ TEST(Session, CreditIsGivenBackAsMessagesAreTaken) {
   EXPECT_EQ(b.got.size(), ok);
 }
 
+TEST(Session, ThePacerKeepsTheRateOfAllLanesTogether) {
+  auto wire = make_pair(5 * kMs, 8'000'000);  // a byte each microsecond
+  wire->run_for(300 * kMs);
+  Node& b = *wire->nodes[1];
+  b.keep_bytes = false;
+  std::uint64_t ok = 0;
+  const std::uint64_t from = wire->now_ns;
+  const std::uint64_t bytes = wire->sent_bytes[0];
+  while (wire->now_ns < from + 2'000 * kMs) {
+    for (std::uint64_t i = 0; i < 20; ++i) {
+      if (wire->send(0, static_cast<Lane>(1 + i % 3), text_of(i, 300), i) == SendResult::ok) ++ok;
+    }
+    wire->run_for(2 * kMs);
+  }
+  const std::uint64_t used = wire->sent_bytes[0] - bytes;
+  EXPECT_LE(used, 2'010'000u);
+  EXPECT_GE(used, 1'950'000u);
+  // What was taken waits at most 50 ms here: it has all arrived by then.
+  wire->run_for(75 * kMs);
+  EXPECT_EQ(b.got.size(), ok);
+  EXPECT_EQ(wire->nodes[0]->endpoint->counters().repair_datagrams, 0u);
+}
+
+TEST(Session, BulkKeepsATenthAndOrderedAndRealtimeShareTheRest) {
+  auto wire = make_pair(5 * kMs, 8'000'000);
+  wire->run_for(300 * kMs);
+  Node& b = *wire->nodes[1];
+  b.keep_bytes = false;
+  for (int step = 0; step < 1'000; ++step) {
+    for (const Lane lane : {Lane::bulk, Lane::realtime, Lane::ordered}) {
+      for (int i = 0; i < 8; ++i) wire->send(0, lane, std::string(200, 'x'), 1);
+    }
+    wire->run_for(2 * kMs);
+  }
+  std::size_t lanes[4] = {};
+  for (const Got& got : b.got) ++lanes[static_cast<std::size_t>(got.lane)];
+  const std::size_t all = lanes[1] + lanes[2] + lanes[3];
+  EXPECT_GE(lanes[3] * 100, all * 8);
+  EXPECT_LE(lanes[3] * 100, all * 13);
+  EXPECT_GE(lanes[1] * 100, all * 35);
+  EXPECT_GE(lanes[2] * 100, all * 35);
+}
+
+TEST(Session, RefusedSendsLeaveNothingAndRoomIsToldOnceItIsThere) {
+  auto wire = make_pair(5 * kMs, 8'000'000);
+  wire->run_for(300 * kMs);
+  Node& a = *wire->nodes[0];
+  std::uint64_t ok = 0;
+  while (wire->send(0, Lane::realtime, text_of(1, 1'000), ok) == SendResult::ok) ++ok;
+  EXPECT_GE(ok, 20u);  // realtime's 22.5 ms of a byte each microsecond
+  EXPECT_LE(ok, 30u);
+  const std::uint64_t held = a.store->usage().messages;
+  EXPECT_EQ(wire->send(0, Lane::realtime, text_of(1, 1'000), ok), SendResult::no_room);
+  EXPECT_EQ(a.store->usage().messages, held);
+  EXPECT_EQ(a.endpoint->progress(a.up, Lane::realtime).sent, ok);
+  EXPECT_TRUE(a.rooms.empty());
+  ASSERT_TRUE(wire->run_for(100 * kMs, [&] { return !a.rooms.empty(); }));
+  EXPECT_EQ(a.rooms[0], a.up);
+  EXPECT_EQ(wire->send(0, Lane::realtime, text_of(1, 1'000), ok), SendResult::ok);
+  wire->run_for(300 * kMs);
+  EXPECT_EQ(a.rooms.size(), 1u);
+  EXPECT_EQ(wire->nodes[1]->got.size(), ok + 1);
+}
+
+TEST(Session, TheSameRunTwiceIsTheSameBytes) {
+  const auto run = [](std::uint64_t seed) {
+    auto wire = make_pair(7 * kMs, 50'000'000);
+    Draw draw{seed};
+    std::uint64_t hash = 0;
+    wire->fate = [&](Wire::Packet& p) {
+      for (const std::uint8_t byte : p.bytes) hash = (hash ^ byte) * 0x100000001B3ull;
+      hash = (hash ^ wire->now_ns) * 0x100000001B3ull;
+      if (draw.below(20) == 0) p.copies = 0;
+      p.delay_ns += draw.below(kMs);
+    };
+    wire->run_for(500 * kMs);
+    for (std::uint64_t i = 0; i < 200; ++i) {
+      wire->send(i % 2, Lane::realtime, text_of(i, i % 20 == 0 ? 30'000 : 100), i);
+      wire->run_for(3 * kMs);
+    }
+    return hash;
+  };
+  EXPECT_EQ(run(1), run(1));
+  EXPECT_NE(run(1), run(2));
+}
+
 }  // namespace
 }  // namespace portolan::broker::session

@@ -7,12 +7,14 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
 #include "broker/crypto/noise.hpp"
 #include "broker/session/endpoint.hpp"
 #include "broker/session/frame.hpp"
+#include "broker/testing/no_alloc.hpp"
 
 namespace portolan::broker::session {
 
@@ -53,7 +55,7 @@ struct Node {
   std::vector<std::uint8_t> memory;
   std::unique_ptr<Arena> arena;
   std::unique_ptr<Store> store;
-  std::unique_ptr<Endpoint> endpoint;
+  testing::Guarded<Endpoint> endpoint;  // aborts when a call allocates
   Identity identity;
   PathId address;
   std::vector<SessionEvent> events;
@@ -63,7 +65,11 @@ struct Node {
   bool take = true;     // poll messages
   bool deliver = true;  // and call set_delivered for them
   bool keep_bytes = true;
-  std::map<std::pair<SessionId, int>, std::vector<bool>> delivered;
+  struct Cumulative {
+    std::uint32_t up_to = 0;
+    std::set<std::uint32_t> early;
+  };
+  std::map<std::pair<SessionId, int>, Cumulative> delivered;
 
   Node(std::uint64_t id, const Limits& limits, std::uint32_t incarnation = 1, std::uint64_t seed = 1) {
     identity = identity_for(id, incarnation);
@@ -160,16 +166,13 @@ struct Wire {
     }
   }
   static void mark_delivered(Node& n, const Incoming& in) {
-    auto& seen_numbers = n.delivered[{in.session, static_cast<int>(in.lane)}];
-    if (seen_numbers.size() <= in.number) seen_numbers.resize(in.number + 64);
-    seen_numbers[in.number] = true;
-    std::uint32_t up_to = in.number;
-    while (up_to > 1 && !seen_numbers[up_to - 1]) return;
-    std::uint32_t first = in.number;
-    while (first > 1 && seen_numbers[first - 1] && in.number - first < 4096) --first;
-    if (first > 1 && !seen_numbers[first - 1]) return;
-    while (up_to + 1 < seen_numbers.size() && seen_numbers[up_to + 1]) ++up_to;
-    n.endpoint->set_delivered(in.session, in.lane, up_to);
+    Node::Cumulative& c = n.delivered[{in.session, static_cast<int>(in.lane)}];
+    c.early.insert(in.number);
+    while (!c.early.empty() && *c.early.begin() == c.up_to + 1) {
+      c.early.erase(c.early.begin());
+      ++c.up_to;
+    }
+    n.endpoint->set_delivered(in.session, in.lane, c.up_to);
   }
   void transmit(std::size_t i) {
     Node& n = *nodes[i];
