@@ -144,8 +144,9 @@ void ClientEngine::State::control(const Incoming& in) {
       return decoded<wire::StreamBody>(in, [&](const auto& body) {
         const std::uint32_t topic = cursors.topic_of(body.topic);
         const bool named = topic < c.topics.used();
-        return cursors.stream(body, named ? interest.wanted(c.topics.name(topic)) : Cursors::Wanted::no,
-                              interest.removal_on_its_way());
+        if (!named) return cursors.stream(body, Cursors::Wanted::no, 0);
+        const std::string_view name = c.topics.name(topic);
+        return cursors.stream(body, interest.wanted(name), interest.since(name));
       });
     case PTL_C_GAP:
       return decoded<wire::GapBody>(in, [&](const auto& body) { return cursors.gap(body); });
@@ -156,7 +157,7 @@ void ClientEngine::State::control(const Incoming& in) {
       });
     case PTL_C_SUBSCRIBED:
       return decoded<wire::SubscribedBody>(in, [&](const auto& body) {
-        interest.subscribed(body, cursors);
+        interest.subscribed(body);
         return true;
       });
     case PTL_C_BUSY:

@@ -78,7 +78,8 @@ class Client : public ::testing::Test {
                                            .start = start,
                                            .previous_last = previous_last,
                                            .incarnation = incarnation,
-                                           .previous_incarnation = previous});
+                                           .previous_incarnation = previous,
+                                           .interest = interest_});
   }
   void gap(std::uint32_t stream_alias, std::uint64_t first, std::uint64_t last, GapReason reason) {
     control(PTL_C_GAP,
@@ -221,6 +222,7 @@ class Client : public ::testing::Test {
   std::unique_ptr<ClientEngine> engine_;
   Now now_{1'000'000'000, 0};
   std::uint32_t numbers_[4] = {};
+  std::uint64_t interest_ = 1'000;  // the version that the broker says it holds
 };
 
 // --- publishing ---------------------------------------------------------------------------------------------------
@@ -358,8 +360,9 @@ TEST_F(Client, SnapshotWithCursorsAtReconnect) {
   subscribed(1);
   EXPECT_EQ(seen(), "down");  // the subscription stood already
   topic(9, "t");
-  control(PTL_C_STREAM,
-          wire::StreamBody{.alias = 4, .topic = 9, .publisher = kPublisher, .start = 4, .incarnation = 1});
+  control(
+      PTL_C_STREAM,
+      wire::StreamBody{.alias = 4, .topic = 9, .publisher = kPublisher, .start = 4, .incarnation = 1, .interest = 1});
   data(4, {4, 5, 6});
   EXPECT_EQ(seen(), "5 6");
   EXPECT_EQ(engine_->counters().duplicates_dropped, 1u);
@@ -422,15 +425,45 @@ TEST_F(Client, SubscribingAnewBeginsAtTheNewCursorWhateverStillComesOfTheOld) {
   EXPECT_EQ(seen(), "cursor(1@9) 9 subscribed(t,0) 10");
 }
 
-TEST_F(Client, ACursorOfTheSubscriptionBeforeGivesWay) {
+TEST_F(Client, ACursorOfTheSubscriptionBeforeIsNotTaken) {
   standing();
   engine_->unsubscribe(now_, "t");
   engine_->subscribe(now_, "t", ReplayMode::none);
+  interest_ = 1;
   stream(1, 1);  // sent by the broker before it knew of the unsubscribe
+  data(1, {1});
+  EXPECT_EQ(seen(), "");
+  interest_ = 3;
   stream(1, 9);
   subscribed(3);
   data(1, {9});
-  EXPECT_EQ(seen(), "cursor(1@1) cursor(1@9) subscribed(t,0) 9");
+  EXPECT_EQ(seen(), "cursor(1@9) subscribed(t,0) 9");
+  EXPECT_EQ(delivered(), 2u);
+}
+
+TEST_F(Client, SubscribingAmidASnapshotFollowsInAnother) {
+  standing();
+  down();
+  told();
+  fake->control_room = 0;
+  up();
+  fake->control_room = 100;
+  engine_->subscribe(now_, "u", ReplayMode::none);
+  tick();
+  EXPECT_EQ(told(), "begin@2, +t@2, +u@2, TOPIC t, RESUME 1@1, end@2, begin@3, +t@3, +u@3, RESUME 1@1, end@3");
+  subscribed(2);  // of a snapshot that may not have had it
+  EXPECT_EQ(seen(), "down");
+  subscribed(3);
+  EXPECT_EQ(seen(), "subscribed(u,0)");
+}
+
+TEST_F(Client, ARefusalThatComesAfterTheAnswersIsToldAllTheSame) {
+  up();
+  publish();
+  answer(1, 1);
+  EXPECT_EQ(seen(), "accepted(1) received(1)");
+  control(PTL_C_BUSY, wire::BusyBody{.retry_after_ns = 1, .lane = 2, .number = 1, .reason = 2});
+  EXPECT_EQ(seen(), "refused(1,2)");
 }
 
 // --- order --------------------------------------------------------------------------------------------------------

@@ -48,11 +48,6 @@ void Cursors::session_up() {
     done_[lane].low = done_[lane].told = 0;
   }
   overflowed_ = false;
-  settled();
-}
-
-void Cursors::settled() {
-  for (std::uint32_t i = 0; i < cursors_made_; ++i) cursors_[i].suspect = false;
 }
 
 bool Cursors::topic(const wire::TopicBody& body) {
@@ -63,9 +58,13 @@ bool Cursors::topic(const wire::TopicBody& body) {
   return true;
 }
 
-bool Cursors::stream(const wire::StreamBody& body, Wanted wanted, bool suspect) {
+bool Cursors::stream(const wire::StreamBody& body, Wanted wanted, std::uint64_t since) {
   const std::uint32_t topic = topics_.find({body.topic, 0});
   if (topic == kNil) return false;
+  if (wanted != Wanted::no && body.interest < since) {
+    streams_.erase({body.alias, 0});  // its data waits
+    return true;
+  }
   RemoteStream remote;
   remote.incarnation = body.incarnation;
   remote.publisher = body.publisher;
@@ -79,12 +78,7 @@ bool Cursors::stream(const wire::StreamBody& body, Wanted wanted, bool suspect) 
       Cursor& cursor = cursors_[remote.cursor];
       const std::uint32_t code = wanted == Wanted::pending ? 1 : 2;
       if (is_new) {
-        cursor.suspect = suspect;
-        cursor.generation = c_.generation;
         begin_at(cursor, body.incarnation, body.start, code);
-      } else if (body.incarnation == cursor.incarnation) {
-        const bool replace = cursor.suspect && cursor.generation == c_.generation && body.start > cursor.next;
-        if (replace) begin_at(cursor, body.incarnation, body.start, code);
       } else if (body.incarnation > cursor.incarnation) {
         Node change;
         change.kind = NodeKind::change;

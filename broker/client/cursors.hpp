@@ -18,12 +18,12 @@ class Cursors {
 
   void session_up();
   bool topic(const wire::TopicBody& body);
-  // `suspect`: an unsubscribe is still on its way, so this start cursor may belong to the subscription before.
-  bool stream(const wire::StreamBody& body, Wanted wanted, bool suspect);
+  // `since`: the version of the interest at which its topic's subscription began. A STREAM that answers an older one
+  // speaks of a subscription that was given up; the one that counts is on its way.
+  bool stream(const wire::StreamBody& body, Wanted wanted, std::uint64_t since);
   bool gap(const wire::GapBody& body);
   void gone(const wire::GoneBody& body);
   void message(const Incoming& in);  // takes over the reference
-  void settled();                    // every start cursor is now that of a standing subscription
 
   // Topic of a remote alias; kNil when unknown.
   std::uint32_t topic_of(std::uint32_t remote_alias) const { return topics_.find({remote_alias, 0}); }
@@ -87,8 +87,6 @@ class Cursors {
     std::uint32_t head = kNil, tail = kNil;
     std::uint32_t blocked_next = kNil;
     bool blocked = false;
-    bool suspect = false;
-    std::uint32_t generation = 0;  // session in which it was made
   };
   struct RemoteStream {
     std::uint32_t cursor = kNil;  // kNil: nobody here wants it

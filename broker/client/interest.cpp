@@ -37,6 +37,7 @@ RefuseReason Interest::subscribe(Now now, std::string_view filter, std::uint8_t 
   filters_[i] = Filter{.used = true,
                        .confirmed = false,
                        .to_tell = false,
+                       .amid = syncing(),
                        .replay = replay,
                        .bytes = static_cast<std::uint16_t>(filter.size()),
                        .unreachable = 0,
@@ -45,7 +46,7 @@ RefuseReason Interest::subscribe(Now now, std::string_view filter, std::uint8_t 
   std::copy(filter.begin(), filter.end(), names_ + std::size_t{i} * name_bytes_);
   digest_ ^= wire::filter_digest(filter, replay);
   changed();
-  send(now, wire::InterestOp::add, filter, replay);
+  tell_change(now, wire::InterestOp::add, filter, replay);
   return RefuseReason::none;
 }
 
@@ -53,11 +54,20 @@ void Interest::unsubscribe(Now now, std::string_view filter, Cursors& cursors) {
   const std::uint32_t i = find(filter);
   if (i == kNil) return;
   digest_ ^= wire::filter_digest(filter, filters_[i].replay);
-  removed_version_ = ++version_;
-  send(now, wire::InterestOp::remove, filter, 0);
+  ++version_;
+  tell_change(now, wire::InterestOp::remove, filter, 0);
   filters_[i] = Filter{};
   changed();
   cursors.forget_unwanted([&](std::uint32_t topic) { return wanted(c_.topics.name(topic)) != Cursors::Wanted::no; });
+}
+
+// A change amid a snapshot has no place in it: another snapshot follows.
+void Interest::tell_change(Now now, wire::InterestOp op, std::string_view filter, std::uint8_t replay) {
+  if (syncing()) {
+    again_ = true;
+  } else {
+    send(now, op, filter, replay);
+  }
 }
 
 void Interest::changed() {
@@ -69,6 +79,14 @@ void Interest::send(Now now, wire::InterestOp op, std::string_view filter, std::
       now, PTL_C_INTEREST,
       wire::InterestBody{
           .version = version_, .incarnation = c_.identity.incarnation, .op = op, .replay = replay, .filter = filter});
+}
+
+std::uint64_t Interest::since(std::string_view topic) const {
+  std::uint64_t oldest = ~0ull;
+  for (std::uint32_t i = 0; i < made_; ++i) {
+    if (filters_[i].used && wire::filter_matches(text(i), topic)) oldest = std::min(oldest, filters_[i].version);
+  }
+  return oldest;
 }
 
 Cursors::Wanted Interest::wanted(std::string_view topic) const {
@@ -134,7 +152,7 @@ bool Interest::sync_step(Now now, const Cursors& cursors) {
         break;
       }
       case Phase::end:
-        snapshot_version_ = version_;
+        snapshot_version_ = again_ ? 0 : version_;
         send(now, wire::InterestOp::snapshot_end, {}, 0);
         phase_ = Phase::idle;
         break;
@@ -142,13 +160,19 @@ bool Interest::sync_step(Now now, const Cursors& cursors) {
   }
   if (phase_ == Phase::idle && again_) {
     again_ = false;
+    ++version_;  // so that its answer is not taken for that of the one before
+    for (std::uint32_t i = 0; i < made_; ++i) {
+      if (filters_[i].amid) filters_[i].version = version_;
+      filters_[i].amid = false;
+    }
+    changed();
     sync(Phase::begin);
   }
   return phase_ != Phase::idle;
 }
 
 // The answer to one add names that add's version; the answer to a snapshot confirms all that stood in it.
-void Interest::subscribed(const wire::SubscribedBody& body, Cursors& cursors) {
+void Interest::subscribed(const wire::SubscribedBody& body) {
   const bool snapshot = snapshot_version_ != 0 && body.version == snapshot_version_;
   if (snapshot) snapshot_version_ = 0;
   for (std::uint32_t i = 0; i < made_; ++i) {
@@ -162,8 +186,6 @@ void Interest::subscribed(const wire::SubscribedBody& body, Cursors& cursors) {
     f.subscribed_version = body.version;
     f.to_tell = to_tell_ = true;
   }
-  confirmed_version_ = std::max(confirmed_version_, body.version);
-  if (!removal_on_its_way()) cursors.settled();
   tell();
 }
 

@@ -15,13 +15,13 @@ class Interest {
   void session_up() { sync(Phase::begin); }
   void session_down();
   void ask(std::uint32_t what);
-  void subscribed(const wire::SubscribedBody& body, Cursors& cursors);
+  void subscribed(const wire::SubscribedBody& body);
 
   void tell();  // `subscribed` events, as far as the queue above has room
 
   Cursors::Wanted wanted(std::string_view topic) const;
-  // An unsubscribe that the broker may not have seen yet.
-  bool removal_on_its_way() const { return removed_version_ > confirmed_version_; }
+  // The version at which the oldest subscription that wants this topic began.
+  std::uint64_t since(std::string_view topic) const;
   // Sends the next part of a snapshot; true when more can be sent at once.
   bool sync_step(Now now, const Cursors& cursors);
   bool syncing() const { return phase_ != Phase::idle; }
@@ -38,6 +38,7 @@ class Interest {
     bool used = false;
     bool confirmed = false;
     bool to_tell = false;
+    bool amid = false;  // added amid a snapshot: the next one names it first
     std::uint8_t replay = 0;
     std::uint16_t bytes = 0;
     std::uint32_t unreachable = 0;
@@ -46,6 +47,7 @@ class Interest {
   };
   void sync(Phase phase);
   void changed();
+  void tell_change(Now now, wire::InterestOp op, std::string_view filter, std::uint8_t replay);
   std::uint32_t find(std::string_view filter) const;
   void send(Now now, wire::InterestOp op, std::string_view filter, std::uint8_t replay);
 
@@ -56,8 +58,6 @@ class Interest {
   std::uint32_t made_ = 0;
   std::uint64_t version_ = 0;
   std::uint64_t digest_ = 0;
-  std::uint64_t removed_version_ = 0;
-  std::uint64_t confirmed_version_ = 0;
   std::uint64_t snapshot_version_ = 0;  // whose SUBSCRIBED confirms everything up to it; 0: none is out
   Phase phase_ = Phase::idle;
   bool whole_ = false;  // a snapshot, not only the cursors

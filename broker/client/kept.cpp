@@ -7,7 +7,8 @@ Kept::Kept(Context& context, Arena& arena)
     : c_(context),
       nodes_(arena.take<Node>(context.limits.kept_messages)),
       bound_(context.limits.kept_messages),
-      streams_(arena.take<Stream>(context.limits.topics)) {
+      streams_(arena.take<Stream>(context.limits.topics)),
+      answered_(arena.take<Answered>(std::size_t{kAnswered} * kLanes)) {
   if (nodes_ == nullptr) return;
   for (std::uint32_t i = 0; i < bound_; ++i) nodes_[i].lane_next = i + 1 < bound_ ? i + 1 : kNil;
   free_ = bound_ > 0 ? 0 : kNil;
@@ -69,6 +70,7 @@ ClientEngine::Published Kept::publish(Now now, std::string_view topic, Lane lane
 
 void Kept::session_up() {
   no_room_ = 0;
+  std::fill_n(answered_, std::size_t{kAnswered} * kLanes, Answered{});
   for (LaneQueue& lane : lanes_) {
     for (std::uint32_t n = lane.head; n != kNil; n = nodes_[n].lane_next) {
       c_.counters.offered_again += nodes_[n].sent ? 1u : 0u;
@@ -139,6 +141,7 @@ void Kept::progress() {
       const Node& node = nodes_[lane.head];
       if (!node.sent || !at_or_before(node.number, p.delivered)) break;
       if (!tell(EventKind::received, node, 0, 0)) break;
+      answered_[l * kAnswered + node.number % kAnswered] = {node.number, node.topic, node.sequence};
       forget(lane, lane.head);
     }
   }
@@ -183,7 +186,16 @@ void Kept::busy(const wire::BusyBody& body) {
   LaneQueue& lane = lanes_[body.lane];
   std::uint32_t n = lane.head;
   while (n != kNil && nodes_[n].sent && nodes_[n].number != body.number) n = nodes_[n].lane_next;
-  if (n == kNil || !nodes_[n].sent) return;  // of no message that is kept
+  if (n == kNil || !nodes_[n].sent) {
+    Answered& answered = answered_[body.lane * kAnswered + body.number % kAnswered];
+    if (answered.topic == kNil || answered.number != body.number) return;
+    Node gone;
+    gone.topic = answered.topic;
+    gone.sequence = answered.sequence;
+    tell(EventKind::refused, gone, body.reason, body.retry_after_ns);
+    answered = Answered{};
+    return;
+  }
   tell(EventKind::refused, nodes_[n], body.reason, body.retry_after_ns);
   forget(lane, n);
 }
