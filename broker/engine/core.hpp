@@ -250,7 +250,8 @@ class Core {
   enum class Pull : std::uint8_t { more, empty, blocked };
   Pull pull_one(std::uint32_t d, std::uint32_t topic);
   Pull pull_gap(std::uint32_t d, std::uint32_t topic);
-  bool announce(std::uint32_t d, std::uint32_t stream);
+  bool announce(std::uint32_t d, std::uint32_t stream, bool check = true);
+  void tell_what_is_gone(std::uint32_t d, std::uint32_t stream);
   bool should_serve(std::uint32_t d, std::uint32_t stream) const;
   bool tell_topic(std::uint32_t d, std::uint32_t topic);
   bool should_announce(std::uint32_t d, std::uint32_t stream) const;
