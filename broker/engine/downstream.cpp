@@ -270,9 +270,12 @@ Core::Pull Core::pull_gap(std::uint32_t d, std::uint32_t topic) {
   Lag& l = lag(d, topic);
   const Entry& entry = log_.entry(l.sent);
   const std::uint64_t c = cursor(d, entry.stream);
-  // Whoever has passed it already, or never wanted it, is not told.
-  if (c != 0 && c <= entry.last && should_serve(d, entry.stream) &&
-      !tell_gap(d, entry.stream, std::max(entry.sequence, c), entry.last, entry.reason)) {
+  // Whoever has passed it already, or never wanted it, is not told; nor who hears of it with the STREAM.
+  const bool wanted = c != 0 && c <= entry.last && should_serve(d, entry.stream);
+  const bool announced = announced_.test(d, entry.stream);
+  const bool with_stream = wanted && !announced && entry.last <= log_.stream(entry.stream).contiguous;
+  if (with_stream ? !announce(d, entry.stream)
+                  : wanted && !tell_gap(d, entry.stream, std::max(entry.sequence, c), entry.last, entry.reason)) {
     downstreams_[d].control_blocked = jobs_due_ = true;
     return Pull::blocked;
   }
@@ -289,7 +292,7 @@ bool Core::should_serve(std::uint32_t d, std::uint32_t s) const {
   return stream.home == Home::local || (stream.home == Home::remote && !downstreams_[d].broker);
 }
 
-bool Core::announce(std::uint32_t d, std::uint32_t s) {
+bool Core::announce(std::uint32_t d, std::uint32_t s, bool check) {
   const Stream& stream = log_.stream(s);
   const std::uint32_t topic = stream.topic;
   if (room(d) < 3) return false;
@@ -305,7 +308,21 @@ bool Core::announce(std::uint32_t d, std::uint32_t s) {
   body.interest = downstreams_[d].interest_version;
   if (!tell(d, PTL_C_STREAM, body)) return false;
   announced_.set(d, s);
+  if (check) tell_what_is_gone(d, s);
   return true;
+}
+
+// A start cursor promises everything from there on. What is no longer held of it (a GAP told in a session that ended
+// before it came, say) is told again, or asked of the home.
+void Core::tell_what_is_gone(std::uint32_t d, std::uint32_t s) {
+  const Stream& stream = log_.stream(s);
+  std::uint64_t missing = cursor(d, s);
+  if (stream.home == Home::local) {
+    tell_missing(d, s, missing);
+    return;
+  }
+  while (missing <= stream.contiguous && log_.find(s, missing) != kNil) ++missing;
+  if (missing <= stream.contiguous) ask_home(s, missing);
 }
 
 bool Core::tell_topic(std::uint32_t d, std::uint32_t topic) {
@@ -349,7 +366,7 @@ void Core::run_announce(std::uint32_t d) {
 }
 
 bool Core::tell_gap(std::uint32_t d, std::uint32_t s, std::uint64_t first, std::uint64_t last, std::uint32_t reason) {
-  if (room(d) <= kControlReserve || (!announced_.test(d, s) && !announce(d, s))) return false;
+  if (room(d) <= kControlReserve || (!announced_.test(d, s) && !announce(d, s, false))) return false;
   if (!tell(d, PTL_C_GAP, wire::GapBody{first, last, s + 1, reason})) return false;
   // Counted where it meets the application: a GAP told to a broker is told by that broker in turn.
   if (!downstreams_[d].broker && reason < 8) {
