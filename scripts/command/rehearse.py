@@ -216,7 +216,7 @@ class Rehearsal:
             words += ["--wall-limit", f"{wall_limit_s:g}"]
         # The simulator keeps to its limit by itself and closes its records; we only make sure.
         status, _ = self.process(name, words, f"simulating {self.plan.get('name')}",
-                                 None if wall_limit_s is None else wall_limit_s + 5)
+                                 None if wall_limit_s is None else wall_limit_s + 10)
         return INCONCLUSIVE if status == 1 else status  # only the checker can say "failed"
 
     def replay(self):
@@ -259,7 +259,9 @@ def rehearsed(this):
     statuses, troubles = [], []
     statuses.append(this.simulate("sim", this.folder))
     if statuses[0]:
-        troubles += [f"simulator: {line}" for line in this.log_tail("sim")] or [f"simulator: exit {statuses[0]}"]
+        ended = this.statuses["sim"]["status"]
+        said = this.log_tail("sim") + ([ended] if isinstance(ended, str) else [])
+        troubles += [f"simulator: {line}" for line in said or [f"exit status {ended}"]]
     twice = []
     if "--twice" in this.options and not statuses[0]:
         again = this.folder / "twice"
