@@ -36,6 +36,8 @@ struct Audit {
 Audit judge_audit(const RunFiles& run, const Timeline& timeline, Ledger& ledger,
                   const std::vector<Subscriber>& subscribers, Judgement& judgement);
 
+// Fills in trace_hash from traces.
+void hash_traces(Audit& audit);
 // Rule 12: the traces of the other run of the same seed.
 void judge_traces(const Audit& mine, const Audit& other, Judgement& judgement);
 // The traces of a run alone, without judging anything else.
