@@ -180,9 +180,14 @@ void Host::dispatch(const broker::Transmit& out, std::uint64_t depart_ns) {
   datagram->lane = out.lane;
   if (datagram->to >= world_.plan.processes.size()) return;
   const std::uint64_t handled_ns = now_ns();
+  Departure departure{datagram->to, 0, true, out.retransmission};
+  if (datagram->bytes.size() >= PTL_FRAME_BYTES) {
+    std::memcpy(&departure.session, datagram->bytes.data() + offsetof(ptl_frame, session), 4);
+    departure.whole = (datagram->bytes[offsetof(ptl_frame, flags)] & PTL_F_MULTIPLEXED) != 0;
+  }
   datagram->messages.reserve(out.key_count);
   for (std::uint32_t i = 0; i < out.key_count; ++i) {
-    Travelled m = world_.journeys.depart(out.keys[i], process_, datagram->to, handled_ns, out.retransmission);
+    Travelled m = world_.journeys.depart(out.keys[i], process_, departure, handled_ns);
     m.parts.broker_ns += static_cast<std::int64_t>(depart_ns - handled_ns);
     datagram->messages.push_back(m);
   }

@@ -19,28 +19,32 @@ void Journeys::published(std::uint64_t key, std::uint32_t process, std::uint64_t
   leg.handled_ns = now_ns;
 }
 
-Travelled Journeys::depart(std::uint64_t key, std::uint32_t process, std::uint32_t to, std::uint64_t now_ns,
-                           bool again) {
+Travelled Journeys::depart(std::uint64_t key, std::uint32_t process, const Departure& departure, std::uint64_t now_ns) {
   Travelled out;
   out.key = key;
   const auto found = legs_.find({key, process});
   if (found == legs_.end()) return out;
   Leg& leg = found->second;
-  Try* before = nullptr;
-  for (Try& t : leg.tries) {
-    if (t.to == to) before = &t;
+  Try* t = nullptr;
+  for (Try& candidate : leg.tries) {
+    if (candidate.to == departure.to) t = &candidate;
+  }
+  out.repaired = leg.repaired || departure.again;
+  if (t == nullptr) {
+    leg.tries.push_back({departure.to, departure.session, now_ns, 0});
+    t = &leg.tries.back();
+  } else if (t->session != departure.session) {
+    t->repair_ns += static_cast<std::int64_t>(now_ns - t->fresh_ns);
+    t->session = departure.session;
+    t->fresh_ns = now_ns;
+  } else if (!departure.again && !departure.whole) {
+    t->fresh_ns = now_ns;
   }
   out.known = true;
+  out.repaired = out.repaired || t->repair_ns > 0;
   out.parts = leg.parts;
-  out.repaired = leg.repaired || again;
-  if (before == nullptr) {
-    leg.tries.push_back({to, now_ns});
-    before = &leg.tries.back();
-  } else if (!again) {
-    before->fresh_ns = now_ns;
-  }
-  out.parts.queueing_ns += static_cast<std::int64_t>(before->fresh_ns - leg.handled_ns);
-  out.parts.repair_ns += static_cast<std::int64_t>(now_ns - before->fresh_ns);
+  out.parts.queueing_ns += static_cast<std::int64_t>(t->fresh_ns - leg.handled_ns) - t->repair_ns;
+  out.parts.repair_ns += t->repair_ns + static_cast<std::int64_t>(now_ns - t->fresh_ns);
   return out;
 }
 

@@ -26,14 +26,21 @@ struct Travelled {
   bool known = false;
 };
 
+struct Departure {
+  std::uint32_t to = 0;       // process
+  std::uint32_t session = 0;  // as on the wire: another one means that the message is offered again
+  bool whole = true;          // not a fragment of a long message, which goes in many datagrams
+  bool again = false;         // a retransmission
+};
+
 class Journeys {
  public:
   static constexpr std::uint64_t kForgetNs = 60'000'000'000;
   static constexpr std::size_t kLegsMax = 4'000'000;
 
   void published(std::uint64_t key, std::uint32_t process, std::uint64_t intended_ns, std::uint64_t now_ns);
-  // A datagram with this message leaves `process` for `to`; handled_ns is when the CPU began to send.
-  Travelled depart(std::uint64_t key, std::uint32_t process, std::uint32_t to, std::uint64_t now_ns, bool again);
+  // A datagram with this message, or a fragment of it, leaves `process` for `to`.
+  Travelled depart(std::uint64_t key, std::uint32_t process, const Departure& departure, std::uint64_t now_ns);
   // It arrives (the network's parts are those of its datagram) and is taken by the CPU at handled_ns.
   void arrive(const Travelled& so_far, const Parts& network, std::uint32_t process, std::uint64_t now_ns,
               std::uint64_t handled_ns);
@@ -44,7 +51,9 @@ class Journeys {
  private:
   struct Try {
     std::uint32_t to;
-    std::uint64_t fresh_ns;  // when it last went for the first time: a long message goes in many datagrams
+    std::uint32_t session;
+    std::uint64_t fresh_ns;  // when it last went for the first time in this session
+    std::int64_t repair_ns;  // what former sessions, lost with it, have cost
   };
   struct Leg {
     Parts parts;  // up to `handled_ns`

@@ -12,16 +12,16 @@ std::int64_t sum(const Parts& p) {
 TEST(Journeys, PartsSumToTheLatencyAndNameTheRepair) {
   Journeys j;
   constexpr std::uint64_t key = 7;
-  j.published(key, 1, 1'000, 1'200);                    // publisher 200 late
-  Travelled first = j.depart(key, 1, 2, 1'300, false);  // 100 pacing
+  j.published(key, 1, 1'000, 1'200);                               // publisher 200 late
+  Travelled first = j.depart(key, 1, {2, 1, true, false}, 1'300);  // 100 pacing
   EXPECT_TRUE(first.known);
-  Travelled again = j.depart(key, 1, 2, 6'300, true);  // lost; 5,000 until it goes again
+  Travelled again = j.depart(key, 1, {2, 1, true, true}, 6'300);  // lost; 5,000 until it goes again
   Parts network;
   network.propagation_ns = 900;
   network.serialisation_ns = 50;
   network.queueing_ns = 50;
   j.arrive(again, network, 2, 7'300, 7'400);  // CPU takes it 100 later
-  Travelled on = j.depart(key, 2, 3, 7'400, false);
+  Travelled on = j.depart(key, 2, {3, 1, true, false}, 7'400);
   on.parts.broker_ns += 30;  // CPU to send
   j.arrive(on, network, 3, 8'430, 8'430);
   Parts parts;
@@ -40,12 +40,12 @@ TEST(Journeys, PartsSumToTheLatencyAndNameTheRepair) {
 TEST(Journeys, ASpuriousRepairDoesNotRewriteTheWayOfWhatHasGoneOn) {
   Journeys j;
   j.published(1, 1, 0, 0);
-  const Travelled a = j.depart(1, 1, 2, 0, false);
+  const Travelled a = j.depart(1, 1, {2, 1, true, false}, 0);
   j.arrive(a, Parts{}, 2, 1'000, 1'000);
-  (void)j.depart(1, 2, 3, 1'000, false);
-  const Travelled late = j.depart(1, 1, 2, 500, true);
+  (void)j.depart(1, 2, {3, 1, true, false}, 1'000);
+  const Travelled late = j.depart(1, 1, {2, 1, true, true}, 500);
   j.arrive(late, Parts{}, 2, 9'000, 9'000);
-  const Travelled again = j.depart(1, 2, 4, 1'000, false);
+  const Travelled again = j.depart(1, 2, {4, 1, true, false}, 1'000);
   EXPECT_FALSE(again.repaired);
   EXPECT_EQ(again.parts.repair_ns, 0);
 }
@@ -53,13 +53,25 @@ TEST(Journeys, ASpuriousRepairDoesNotRewriteTheWayOfWhatHasGoneOn) {
 TEST(Journeys, TheLaterFragmentsOfALongMessageWaitedAndWereNotRepaired) {
   Journeys j;
   j.published(1, 1, 0, 0);
-  (void)j.depart(1, 1, 2, 10, false);
-  const Travelled last = j.depart(1, 1, 2, 500, false);
+  (void)j.depart(1, 1, {2, 1, false, false}, 10);
+  const Travelled last = j.depart(1, 1, {2, 1, false, false}, 500);
   EXPECT_EQ(last.parts.queueing_ns, 500);
   EXPECT_EQ(last.parts.repair_ns, 0);
-  const Travelled repaired = j.depart(1, 1, 2, 900, true);
+  const Travelled repaired = j.depart(1, 1, {2, 1, false, true}, 900);
   EXPECT_EQ(repaired.parts.queueing_ns, 500);
   EXPECT_EQ(repaired.parts.repair_ns, 400);
+}
+
+TEST(Journeys, AMessageOfferedAgainInANewSessionWasRepaired) {
+  Journeys j;
+  j.published(1, 1, 0, 0);
+  (void)j.depart(1, 1, {2, 1, false, false}, 10);
+  (void)j.depart(1, 1, {2, 1, false, false}, 40);
+  (void)j.depart(1, 1, {2, 9, false, false}, 1'040);
+  const Travelled last = j.depart(1, 1, {2, 9, false, false}, 1'060);
+  EXPECT_TRUE(last.repaired);
+  EXPECT_EQ(last.parts.repair_ns, 1'000);
+  EXPECT_EQ(last.parts.queueing_ns, 60);
 }
 
 TEST(Journeys, ForgetTheOldAndCountThem) {
@@ -67,7 +79,7 @@ TEST(Journeys, ForgetTheOldAndCountThem) {
   j.published(1, 1, 0, 0);
   j.published(2, 1, Journeys::kForgetNs + 1, Journeys::kForgetNs + 1);
   EXPECT_EQ(j.forgotten(), 1u);
-  EXPECT_FALSE(j.depart(1, 1, 2, Journeys::kForgetNs + 2, false).known);
+  EXPECT_FALSE(j.depart(1, 1, {2, 1, true, false}, Journeys::kForgetNs + 2).known);
 }
 
 }  // namespace
