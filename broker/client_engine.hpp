@@ -22,8 +22,8 @@ enum class ReplayMode : std::uint8_t { none = 0, last = 1, retained = 2 };
 struct ClientCounters {
   std::uint64_t published = 0, accepted = 0, received = 0, refused = 0, offered_again = 0;
   std::uint64_t delivered = 0, duplicates_dropped = 0, before_cursor = 0, gaps = 0, gap_messages = 0;
-  std::uint64_t unwanted = 0;    // messages of topics that no filter wants any more
-  std::uint64_t table_full = 0;  // topics and cursors that found no room, and messages dropped for that
+  std::uint64_t unwanted = 0;                    // messages of topics that no filter wants any more
+  std::uint64_t table_full = 0;                  // topics and cursors that found no room, and messages dropped for that
   std::uint64_t bad_control = 0, overflows = 0;  // overflow: a bound of order was passed, the session began anew
   std::uint64_t reorder_high = 0, kept_high = 0;
 };

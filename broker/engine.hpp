@@ -11,7 +11,7 @@
 
 namespace portolan::broker {
 
-struct TopicRule {        // retention and lane by topic filter; the first that matches counts
+struct TopicRule {  // retention and lane by topic filter; the first that matches counts
   std::string_view filter;
   Lane lane = Lane::realtime;
   std::uint64_t retain_ns = 0;
@@ -21,10 +21,10 @@ struct TopicRule {        // retention and lane by topic filter; the first that 
 struct EngineConfig {
   Identity identity;
   Entropy entropy;
-  std::span<const PeerConfig> peers;         // the other brokers; the smaller id initiates
-  SessionOptions broker_sessions;            // `initiate` is ignored
+  std::span<const PeerConfig> peers;  // the other brokers; the smaller id initiates
+  SessionOptions broker_sessions;     // `initiate` is ignored
   SessionOptions client_sessions;
-  std::span<const Key32> allowed_clients;    // empty: every key
+  std::span<const Key32> allowed_clients;  // empty: every key
   std::span<const TopicRule> topics;
   std::uint64_t detach_ns = 10'000'000'000;  // absence or age of a downstream's backlog
   std::uint64_t detach_bytes = 64u << 20;
@@ -32,8 +32,8 @@ struct EngineConfig {
 
 struct EngineCounters {
   std::uint64_t published_in = 0, forwarded_in = 0, delivered_out = 0, duplicates_dropped = 0;
-  std::uint64_t refused[8] = {};       // by RefuseReason
-  std::uint64_t gaps_told[8] = {};     // messages in GAPs told to downstreams, by GapReason
+  std::uint64_t refused[8] = {};    // by RefuseReason
+  std::uint64_t gaps_told[8] = {};  // messages in GAPs told to downstreams, by GapReason
   std::uint64_t detached = 0, resumed = 0, interest_mended = 0, retained_messages = 0, retained_bytes = 0;
   std::uint64_t retention_expired = 0, backlog_bytes_high = 0;
 };

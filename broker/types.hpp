@@ -34,11 +34,34 @@ struct DatagramView {
 
 // Why a datagram, or a part of it, went no further. Each has a counter of its own.
 enum class Drop : std::uint8_t {
-  none = 0, truncated, bad_version, bad_type, bad_length, unknown_session, bad_tag, bad_crc, old, replay, no_grant,
-  lie,            // fragments of one segment that disagree
-  slots_full, handshake_invalid, cookie_invalid, not_allowed, session_table_full, rate_limited, reset_invalid,
+  none = 0,
+  truncated,
+  bad_version,
+  bad_type,
+  bad_length,
+  unknown_session,
+  bad_tag,
+  bad_crc,
+  old,
+  replay,
+  no_grant,
+  lie,  // fragments of one segment that disagree
+  slots_full,
+  handshake_invalid,
+  cookie_invalid,
+  not_allowed,
+  session_table_full,
+  rate_limited,
+  reset_invalid,
   duplicate_message,  // a whole message that was here before (spurious repair)
-  unknown_alias, bad_control, over_credit, buffers_full, backlog_full, not_connected, no_matching_bit, bad_trailer,
+  unknown_alias,
+  bad_control,
+  over_credit,
+  buffers_full,
+  backlog_full,
+  not_connected,
+  no_matching_bit,
+  bad_trailer,
   kCount
 };
 const char* name_of(Drop drop);
@@ -81,25 +104,36 @@ struct Delivery {
 };
 
 enum class RefuseReason : std::uint32_t {
-  none = 0, not_connected, memory_full, too_long, bad_topic, backlog, permission, retry_later
+  none = 0,
+  not_connected,
+  memory_full,
+  too_long,
+  bad_topic,
+  backlog,
+  permission,
+  retry_later
 };
 enum class GapReason : std::uint32_t {
-  none = 0, retention,       // outage longer than the topic's retention
-  detached,                  // fell behind the bound
-  publisher_lost,            // open-ended: nobody knows where the old incarnation ended
-  broker_lost,               // a restarted home broker begins later than the cursor
+  none = 0,
+  retention,       // outage longer than the topic's retention
+  detached,        // fell behind the bound
+  publisher_lost,  // open-ended: nobody knows where the old incarnation ended
+  broker_lost,     // a restarted home broker begins later than the cursor
   refused
 };
 enum class DownReason : std::uint32_t { none = 0, timeout, reset, closed, replaced, handshake_failed, local };
 
 enum class EventKind : std::uint8_t {
-  session_up, session_down,  // peer, peer_incarnation, session_uid, code = DownReason
-  subscribed,                // filter (index in `text`), count = unreachable peers
-  cursor,                    // topic, publisher, incarnation, first; code = 1 subscribed, 2 by ALIAS
-  accepted, refused, received,  // topic, publisher (self), incarnation, first..last sequences; code = RefuseReason
-  gap,                       // topic, publisher, incarnation, first..last (~0: open-ended), code = GapReason
-  detached,                  // broker: peer was detached by me; client: I was detached; code = reason
-  peer_interest              // broker: a peer's interest is complete
+  session_up,
+  session_down,  // peer, peer_incarnation, session_uid, code = DownReason
+  subscribed,    // filter (index in `text`), count = unreachable peers
+  cursor,        // topic, publisher, incarnation, first; code = 1 subscribed, 2 by ALIAS
+  accepted,
+  refused,
+  received,      // topic, publisher (self), incarnation, first..last sequences; code = RefuseReason
+  gap,           // topic, publisher, incarnation, first..last (~0: open-ended), code = GapReason
+  detached,      // broker: peer was detached by me; client: I was detached; code = reason
+  peer_interest  // broker: a peer's interest is complete
 };
 struct Event {
   EventKind kind{};
