@@ -261,7 +261,7 @@ class Core {
   void on_progress(SessionId session);
   void detach(std::uint32_t d, std::uint32_t reason);
   void reattach(std::uint32_t d);
-  void detach_laggards(std::uint32_t entry, std::uint32_t reason, bool at_once);
+  void detach_laggards(std::uint32_t entry, std::uint32_t reason, bool want_room);
   void reset_sending(std::uint32_t d);
 
   // resume.cpp

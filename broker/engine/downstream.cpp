@@ -8,6 +8,7 @@ namespace portolan::broker::core {
 namespace {
 
 constexpr std::uint32_t kTurnMessages = 64;  // of one downstream before the next has its turn
+constexpr std::uint64_t kOnTheWayNs = 1'000'000'000;
 constexpr std::uint32_t kTopicMessages = 8;  // of one topic before the next of the same downstream
 
 }  // namespace
@@ -430,6 +431,7 @@ void Core::reattach(std::uint32_t d) {
   Downstream& down = downstreams_[d];
   down.detached = false;
   down.reattach_due_ns = 0;
+  down.since_ns = now_.mono_ns;
   ++counters.resumed;
   for (std::uint32_t t = 0; t < log_.topics(); ++t) {
     bool any = false, live = false;
@@ -460,20 +462,30 @@ void Core::reattach(std::uint32_t d) {
   queue_downstream(d);
 }
 
-// By age (not `at_once`): whoever has just come back is given the whole bound to catch up.
-void Core::detach_laggards(std::uint32_t e, std::uint32_t reason, bool at_once) {
+// Lets go of those who owe this entry for too long. By age: the detach bound, counted anew for whoever has just come
+// back. In want of room: those who are away, or else those who owe it for longer than any journey takes; whoever is
+// merely on the way is waited for.
+void Core::detach_laggards(std::uint32_t e, std::uint32_t reason, bool want_room) {
   const std::uint32_t topic = log_.entry(e).topic;
   const std::uint64_t position = log_.entry(e).position;
+  const std::uint64_t time_ns = log_.entry(e).time_ns;
   const std::uint32_t serial = log_.entry(e).serial;
-  owing_.for_each(topic, [&](std::uint32_t d) {
+  bool any_away = false;
+  const auto owes = [&](std::uint32_t d) {
     const Lag& l = lag(d, topic);
-    if (log_.entry(e).serial != serial || l.acked == kNil || log_.entry(l.acked).position > position) return;
-    // An attached broker has clients that fall behind, each given a bound of its own there.
+    return log_.entry(e).serial == serial && l.acked != kNil && log_.entry(l.acked).position <= position;
+  };
+  owing_.for_each(topic, [&](std::uint32_t d) { any_away = any_away || (owes(d) && downstreams_[d].slot == kNil); });
+  owing_.for_each(topic, [&](std::uint32_t d) {
+    if (!owes(d)) return;
     const Downstream& down = downstreams_[d];
-    const std::uint64_t bound_ns = down.broker && down.slot != kNil ? 2 * detach_ns_ : detach_ns_;
-    const std::uint64_t since = std::max(down.since_ns, log_.entry(e).time_ns);
-    if (!at_once && now_.mono_ns - since < bound_ns) return;
-    detach(d, reason);
+    std::uint64_t bound_ns = detach_ns_;
+    if (want_room) {
+      bound_ns = down.slot == kNil ? 0 : any_away ? kNever : std::min(detach_ns_ / 4, kOnTheWayNs);
+    } else if (down.broker && down.slot != kNil) {
+      bound_ns = 2 * detach_ns_;  // its clients fall behind there, each with a bound of its own
+    }
+    if (now_.mono_ns - std::max(down.since_ns, time_ns) >= bound_ns) detach(d, reason);
   });
 }
 

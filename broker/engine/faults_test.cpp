@@ -383,7 +383,8 @@ TEST(Refused, LeavesNothingQueuedAndTellsAGapInItsPlace) {
   w.advance(2 * kSecond);
   for (int i = 0; i < 5; ++i) w.publish(kPub, "a/b");
   w.advance(2 * kSecond);
-  EXPECT_EQ(w[kPub].accepted + w[kPub].refused, 405u);
+  EXPECT_GT(w[kPub].refused, 100u);
+  EXPECT_EQ(w[kSub].gap_messages(), w[kPub].refused);
   EXPECT_EQ(w[kSub].sequences().size() + w[kSub].gap_messages(), 405u);
   EXPECT_EQ(w[kSub].sequences().back(), 405u);
 }

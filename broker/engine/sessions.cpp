@@ -134,7 +134,9 @@ bool Core::take_input() {
   while (endpoint_.poll_session_event(event)) on_session(event);
   Incoming in;
   std::uint32_t taken = 0;
-  while (taken < kInputsPerTurn && endpoint_.poll_message(in)) {
+  while (taken < kInputsPerTurn) {
+    while (endpoint_.poll_session_event(event)) on_session(event);  // each in its place among the messages
+    if (!endpoint_.poll_message(in)) break;
     ++taken;
     const std::uint32_t slot = slot_of(in.session);
     if (slot == kNil) {
