@@ -120,6 +120,15 @@ void Endpoint::receive(Now now, PathId path, std::span<const DatagramView> datag
   st.serve_wants();
 }
 
+void Endpoint::segment_ready(Now now, SessionId session) {
+  s_->now = now;
+  Session* s = s_->find(session);
+  if (s == nullptr || s->state != SessionState::up) return;
+  s_->scan_gates(*s);
+  s_->serve_wants();
+  if ((s = s_->find(session)) != nullptr) s_->reschedule(*s);
+}
+
 bool Endpoint::poll_transmit(Now now, Transmit& out) {
   s_->now = now;
   return s_->poll_transmit(out);
@@ -142,15 +151,18 @@ std::uint64_t Endpoint::next_deadline() const {
 }
 
 bool Endpoint::poll_session_event(SessionEvent& out) {
-  // What a session brought was perhaps acknowledged already: it goes up before the session's end does.
+  // In the order in which things came: what a session brought (perhaps acknowledged already) goes up before its end
+  // does, and what its successor brings after both.
   const SessionEvent* first = s_->events.first();
-  if (first == nullptr || (first->kind == SessionEvent::Kind::down && !s_->incoming.empty())) return false;
+  if (first == nullptr || s_->taken < first->after) return false;
   return s_->events.pop(out);
 }
 
 bool Endpoint::poll_message(Incoming& out) {
   State& st = *s_;
-  if (st.incoming.empty()) return false;
+  const SessionEvent* event = st.events.first();
+  if (st.incoming.empty() || (event != nullptr && event->after <= st.taken)) return false;
+  ++st.taken;
   const std::uint32_t at = st.incoming.pop(st.items);
   const InItem item = st.items[at];
   st.items.give(at);

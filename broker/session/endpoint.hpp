@@ -32,6 +32,7 @@ struct SessionEvent {
   std::uint64_t uid = 0;
   bool configured = false;            // a configured peer (broker), else a client that came
   DownReason reason = DownReason::none;
+  std::uint64_t after = 0;            // the endpoint's own: messages that came before it
 };
 
 // A message to send on a data lane. The endpoint takes a reference of its own until it is acknowledged.
@@ -94,6 +95,8 @@ class Endpoint {
 
   // The host's side. A call does bounded work; poll until nothing comes.
   void receive(Now now, PathId path, std::span<const DatagramView> datagrams, std::span<Verdict> verdicts);
+  // The kernel path's doorbell, a hint: looks at the gates of this session's open slots. Early, late or never is fine.
+  void segment_ready(Now now, SessionId session);
   bool poll_transmit(Now now, Transmit& out);
   void release_transmit(std::uint32_t handle);
   void tick(Now now);
@@ -101,7 +104,7 @@ class Endpoint {
 
   // Upward.
   bool poll_session_event(SessionEvent& out);
-  bool poll_message(Incoming& out);
+  bool poll_message(Incoming& out);  // nothing while a session event comes before it: poll both until neither has any
   bool poll_progress(SessionId& out);  // a session whose peer's admitted or delivered moved, each once
   bool poll_room(SessionId& out);      // a session that said no_room and has room again, each once
 

@@ -141,6 +141,7 @@ void Endpoint::State::establish(Session& s) {
   event.peer_incarnation = s.peer_incarnation;
   event.uid = s.uid;
   event.configured = s.peer_slot != kNil;
+  event.after = arrived;
   events.push(event);
   reschedule(s);
 }
@@ -195,6 +196,7 @@ void Endpoint::State::end_session(Session& s, DownReason reason, bool tell) {
     event.uid = s.uid;
     event.configured = s.peer_slot != kNil;
     event.reason = reason;
+    event.after = arrived;
     events.push(event);
   }
   KnownIdentity* who = s.peer != 0 ? identity_of(s.peer, false) : nullptr;

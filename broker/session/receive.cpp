@@ -195,6 +195,7 @@ Drop Endpoint::State::admit_record(Session& s, const ptl_record& record, std::sp
   item.lane = static_cast<std::uint8_t>(session::record_flags(record) & session::kRecordLaneMask);
   item.repaired = repaired;
   incoming.push(items, at);
+  ++arrived;
   note_admitted(s, item.lane, record.number);
   return Drop::none;
 }
@@ -255,7 +256,19 @@ void Endpoint::State::hand_up_control(Session& s, std::uint32_t at) {
     bodies.copy(item.body, body, sizeof body);
     message_refused(s, session::get<std::uint32_t>(body + 8), session::get<std::uint32_t>(body + 12));
   }
+  if (item.topic == PTL_C_GONE && item.length == 12) {  // never comes: `admitted` may rise over it
+    std::uint8_t body[12];
+    bodies.copy(item.body, body, sizeof body);
+    const auto lane = session::get<std::uint32_t>(body);
+    const auto first = session::get<std::uint32_t>(body + 4);
+    const auto last = session::get<std::uint32_t>(body + 8);
+    for (std::uint32_t n = first; lane != kControlLane && lane < kLanes && ahead(last, n) >= 0 && in_range(s, lane, n);
+         ++n) {
+      if (!came_before(s, lane, n)) note_admitted(s, lane, n);
+    }
+  }
   incoming.push(items, at);
+  ++arrived;
 }
 
 // What the engine has taken over may be sent anew. When the store runs short, nothing more is promised.

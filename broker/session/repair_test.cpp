@@ -94,13 +94,21 @@ void bursty(std::uint64_t delay_ns, std::uint64_t gap_ns, std::size_t bytes, std
   };
   Node& b = *wire->nodes[1];
   std::uint64_t sent = 0;
+  std::vector<std::uint64_t> sent_at;
   for (std::uint64_t i = 0; i < count; ++i) {
+    sent_at.push_back(wire->now_ns);
     if (wire->send(0, Lane::realtime, text_of(i, bytes), i) == SendResult::ok) ++sent;
     wire->run_for(gap_ns);
   }
   EXPECT_TRUE(wire->run_for(5'000 * kMs, [&] { return b.got.size() == sent; }));
   EXPECT_EQ(b.got.size(), sent);
   EXPECT_EQ(sent, count);
+  std::vector<std::uint64_t> added;
+  for (const Got& got : b.got) added.push_back(got.at_ns - sent_at[got.sequence]);
+  std::sort(added.begin(), added.end());
+  const std::uint64_t p99 = added[added.size() * 99 / 100] - added.front();
+  ::testing::Test::RecordProperty("p99_added_us", static_cast<int>(p99 / 1'000));
+  EXPECT_LE(p99, 3 * 2 * delay_ns) << "p99 adds " << p99 / 1'000 << " us";
   const std::uint64_t repair = wire->nodes[0]->endpoint->counters().repair_bytes;
   EXPECT_GT(lost, data / 50);
   EXPECT_LT(repair, 2 * lost) << "lost " << lost << " repair " << repair << " of " << data;

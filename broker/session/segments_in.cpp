@@ -236,6 +236,7 @@ void Endpoint::State::finish_partial(Session& s, std::uint32_t index) {
   item.lane = static_cast<std::uint8_t>(record_lane(m.record));
   item.repaired = m.repaired;
   incoming.push(items, at);
+  ++arrived;
   note_admitted(s, item.lane, item.number);
   ask_ack(s, 0);
 }
@@ -248,6 +249,26 @@ void Endpoint::State::drop_partial(Session& s, std::uint32_t index) {
   }
   store->release(m.message);
   unlink_partial(s, index);
+}
+
+// Slots that became whole without a datagram through here.
+void Endpoint::State::scan_gates(Session& s) {
+  const SessionId handle = s.handle;
+  for (std::uint32_t c = 0; c < PTL_CLASSES; ++c) {
+    InClass& ic = s.classes_in[c];
+    for (std::uint32_t ticket = ic.base; find(handle) != nullptr && ticket != ic.granted_end; ++ticket) {
+      if (ahead(ticket, ic.base) < 0) continue;  // the base has moved over it
+      const std::uint32_t bit = 1u << (ticket - ic.base);
+      InSegment& segment = ic.segments[ticket & (limits.grants_per_class - 1)];
+      if (((ic.done | ic.ready) & bit) != 0 || segment.slot == kNil) continue;
+      if (ptl_ready(store->slot(kind_of(c), segment.slot)) == 0) continue;
+      segment.used = true;
+      ic.last_used_ns = now.mono_ns;
+      if (ahead(ticket + 1, ic.next_unused) > 0) ic.next_unused = ticket + 1;
+      const Drop drop = segment_whole(s, c, ticket);
+      if (drop != Drop::none) count(drop);
+    }
+  }
 }
 
 void Endpoint::State::retry_segments(Session& s) {

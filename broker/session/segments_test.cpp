@@ -146,6 +146,72 @@ TEST(Segments, SlotsGoBackWhenASessionDiesInTheMiddle) {
   nothing_left(*wire);
 }
 
+TEST(Segments, AWholeSlotIsFoundByTheDoorbellAlone) {
+  auto wire = make_pair(5 * kMs);
+  wire->run_for(100 * kMs);
+  Node& b = *wire->nodes[1];
+  ASSERT_EQ(wire->send(0, Lane::realtime, text_of(1, 3'000), 1), SendResult::ok);
+  // As the kernel does it: fragments go into the slot and never reach the engine.
+  std::uint32_t into = kNil;
+  wire->fate = [&](Wire::Packet& p) {
+    const auto frame = get<ptl_frame>(p.bytes.data());
+    if (p.from != 0 || type_of(frame) != PTL_DATA || (frame.flags & PTL_F_MULTIPLEXED) != 0) return;
+    ptl_fragment fragment{};
+    ASSERT_EQ(ptl_fragment_of(&frame, static_cast<std::uint32_t>(p.bytes.size()), &fragment), 1);
+    for (std::uint32_t i = 0; i < Limits::sim_client().small_slots; ++i) {
+      ptl_slot* slot = b.store->slot(PieceKind::small_slot, i);
+      const std::uint64_t gate = PTL_LOAD(&slot->gate);
+      if (ptl_low(gate) != PTL_OPEN || (into != kNil && into != i)) continue;
+      into = i;  // the only grant that was wanted is the first that was opened
+      ptl_accept(slot, ptl_high(gate), PTL_SMALL_DATA, &fragment, 1, p.bytes.data(), PTL_FRAME_BYTES);
+      break;
+    }
+    p.copies = 0;
+  };
+  wire->run_for(22 * kMs);
+  ASSERT_NE(into, kNil);
+  EXPECT_EQ(b.got.size(), 0u);
+  b.endpoint->segment_ready(wire->now(), b.up);
+  wire->deliver_up(1);
+  ASSERT_EQ(b.got.size(), 1u);
+  EXPECT_EQ(b.got[0].bytes, text_of(1, 3'000));
+}
+
+// BUSY for a message of which some segments are cut: the rest never leaves, its tickets go back, later ones arrive.
+TEST(Segments, ARefusedLongMessageIsAbandoned) {
+  auto wire = make_pair(10 * kMs, 20'000'000);
+  wire->run_for(100 * kMs);
+  Node& a = *wire->nodes[0];
+  Node& b = *wire->nodes[1];
+  ASSERT_EQ(wire->send(0, Lane::realtime, text_of(1, 900'000), 1), SendResult::ok);
+  wire->run_for(100 * kMs);
+  std::uint8_t busy[24] = {};
+  put(busy + 8, static_cast<std::uint32_t>(PTL_LANE_REALTIME));
+  put(busy + 12, std::uint32_t{1});
+  ASSERT_TRUE(b.endpoint->send_control(wire->now(), b.up, PTL_C_BUSY, busy));
+  wire->run_for(100 * kMs);
+  EXPECT_EQ(a.store->usage().messages, 0u);
+  EXPECT_EQ(a.endpoint->backlog_bytes(a.up), 0u);
+  ASSERT_EQ(wire->send(0, Lane::realtime, text_of(2, 200'000), 2), SendResult::ok);
+  ASSERT_TRUE(wire->run_for(1'000 * kMs, [&] { return b.got.size() == 1; }));
+  EXPECT_EQ(b.got[0].sequence, 2u);
+  EXPECT_EQ(b.events.size(), 1u);
+}
+
+TEST(Segments, GrantsThatWentBackAreWantedAgain) {
+  auto wire = make_pair(10 * kMs);
+  wire->run_for(100 * kMs);
+  Node& b = *wire->nodes[1];
+  for (std::uint64_t i = 0; i < 6; ++i) {
+    ASSERT_EQ(wire->send(0, Lane::realtime, text_of(i, 60'000), i), SendResult::ok);
+    wire->run_for(300 * kMs);
+    EXPECT_EQ(b.store->usage().large_slots, 2u);  // kept
+    wire->run_for(1'000 * kMs);
+    EXPECT_EQ(b.store->usage().large_slots, 0u);  // taken back
+    EXPECT_EQ(b.got.size(), i + 1);
+  }
+}
+
 TEST(Segments, ManySessionsShareFewSlotsInTurn) {
   Limits limits = Limits::sim();
   limits.large_slots = 12;

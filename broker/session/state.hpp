@@ -69,6 +69,7 @@ struct Endpoint::State {
   std::uint32_t partial_row = 0;  // slots of one long message at most
   session::Bodies bodies;
   Queue incoming;
+  std::uint64_t arrived = 0, taken = 0;  // messages put into `incoming`, and polled
   std::uint32_t polled_body = kNil;
   std::uint8_t* scratch = nullptr;  // the control body that was polled last
   session::Ring<SessionEvent> events;
@@ -209,6 +210,7 @@ struct Endpoint::State {
   }
   void serve_wants();
   void tell_grant(Session& s, std::uint32_t slot_class);
+  void scan_gates(Session& s);
   void take_back_idle(Session& s);
   void retry_segments(Session& s);
   void drop_in_segments(Session& s);

@@ -68,7 +68,9 @@ void Endpoint::State::tick() {
         end_session(s, DownReason::handshake_failed, false);
         break;
       case SessionState::up:
-        if (now.mono_ns >= std::max(s.grace_until_ns, s.last_received_ns + 3 * s.idle_ns)) {
+        if (s.out.next() > PTL_PACKET_MAX - (1u << 20)) {  // numbers never wrap: a new session has new ones
+          end_session(s, DownReason::local, true);
+        } else if (now.mono_ns >= std::max(s.grace_until_ns, s.last_received_ns + 3 * s.idle_ns)) {
           end_session(s, DownReason::timeout, false);
         } else {
           life.set(at, std::max(s.grace_until_ns, s.last_received_ns + 3 * s.idle_ns));
