@@ -54,6 +54,7 @@ struct ClientEngine::State {
   };
 
   void pump(Now now);
+  void take_session_events();
   bool take_message();
   void control(const Incoming& in);
   template <typename Body, typename F>
@@ -82,8 +83,7 @@ struct ClientEngine::State {
 
 // Everything that can be done now, in one order, with bounded work.
 void ClientEngine::State::pump(Now now) {
-  SessionEvent event;
-  while (c.out.event_room(kEventsAMessage) && c.endpoint.poll_session_event(event)) session_event(event);
+  take_session_events();
   stalled = budget_spent = false;
   for (std::uint32_t i = 0; !stalled; ++i) {
     if (i == kBudget) {
@@ -107,8 +107,13 @@ void ClientEngine::State::pump(Now now) {
     c.endpoint.close(now, c.session, DownReason::local);
     while (take_message()) {
     }
-    while (c.out.event_room(kEventsAMessage) && c.endpoint.poll_session_event(event)) session_event(event);
+    take_session_events();
   }
+}
+
+void ClientEngine::State::take_session_events() {
+  SessionEvent event;
+  while (c.out.event_room(kEventsAMessage) && c.endpoint.poll_session_event(event)) session_event(event);
 }
 
 // While the application takes nothing, nothing is taken from the endpoint either: its bounds push back on the broker.
@@ -123,6 +128,8 @@ bool ClientEngine::State::take_message() {
     stalled = true;
     return false;
   }
+  // A session's end stands behind its last message, and the next session's messages right behind that.
+  take_session_events();
   if (!c.endpoint.poll_message(in)) return false;
   if (in.session != c.session) {
     if (in.message != kNil) c.store.release(in.message);
