@@ -96,7 +96,7 @@ void Endpoint::State::packet_acknowledged(Session& s, std::uint64_t number) {
     }
   } else if (packet.kind == SentKind::fragment) {
     --s.data_open;
-    fragment_acknowledged(s, packet);
+    fragment_acknowledged(s, packet, number);
   }
 }
 

@@ -259,9 +259,10 @@ bool Endpoint::State::build_fragment(Session& s, std::uint32_t buffer, bool repa
   return true;
 }
 
-void Endpoint::State::fragment_acknowledged(Session& s, const SentPacket& packet) {
+void Endpoint::State::fragment_acknowledged(Session& s, const SentPacket& packet, std::uint64_t number) {
   OutSegment& seg = segment_at(s, packet.content);
   if (seg.ticket == 0 || seg.generation != packet.generation) return;
+  if ((seg.doubted >> packet.fragment & 1) != 0 && number < seg.doubted_below) return;
   seg.acked |= 1ull << packet.fragment;
   seg.resend &= ~seg.acked;
   if (seg.resend == 0) s.segments_resend &= ~place_bit(packet.content);
@@ -283,6 +284,8 @@ void Endpoint::State::receive_need(Session& s, std::uint32_t slot_class, std::ui
   bits &= seg.fresh >= 64 ? ~0ull : (1ull << seg.fresh) - 1;
   seg.acked &= ~bits;
   seg.resend |= bits;
+  seg.doubted |= bits;
+  seg.doubted_below = s.out.next();
   if (seg.resend != 0) s.segments_resend |= place_bit(slot_class * kRowMost + at);
 }
 

@@ -174,7 +174,7 @@ struct Endpoint::State {
   bool cut_next(Session& s, std::uint32_t lane);
   bool build_fragment(Session& s, std::uint32_t buffer, bool repair, Transmit& out);
   void write_segment(const OutSegment& seg, std::uint32_t from, std::uint32_t bytes, std::uint8_t* out);
-  void fragment_acknowledged(Session& s, const session::SentPacket& packet);
+  void fragment_acknowledged(Session& s, const session::SentPacket& packet, std::uint64_t number);
   void fragment_lost(Session& s, const session::SentPacket& packet);
   void tell_wants(Session& s);
   bool tell_segment(Session& s, std::uint32_t control, std::uint32_t slot_class, std::uint32_t ticket,
