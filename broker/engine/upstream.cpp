@@ -184,16 +184,12 @@ void Core::raise_delivered(std::uint32_t slot) {
   const std::uint32_t crowded = limits_.window_messages / 4 * (from_peer ? 2 : 3);
   for (std::uint32_t i = 0; i < kDataLanes; ++i) {
     UpLane& lane = session.lanes[i];
-    // Nobody's window may run full because one of many is slow or away: what waits too far behind ends its waiting.
-    if (lane.highest - lane.delivered > crowded && kept_back(from_peer)) {
-      withheld_for_peers_ = withheld_for_clients_ = false;
-      end_withholding();
-    }
     const std::uint32_t before = lane.delivered;
     while (lane.delivered != lane.highest && !kept_back(from_peer)) {
       UpNumber& u = number_at(slot, i, lane.delivered + 1);
       if (u.serial == 0) break;
       if (u.serial != kDoneSerial && log_.entry(u.entry).serial == u.serial && log_.entry(u.entry).pending != 0) {
+        // Nobody's window may run full because one of many is slow or away.
         if (lane.highest - lane.delivered <= crowded) break;
         detach_laggards(u.entry, static_cast<std::uint32_t>(GapReason::detached), true);
         if (log_.entry(u.entry).serial == u.serial && log_.entry(u.entry).pending != 0) break;
