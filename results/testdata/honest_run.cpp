@@ -155,6 +155,7 @@ void Model::counter(LogicalFile& f, Ns at, const std::string& name, std::uint64_
 }
 
 void Model::processes() {
+  out_.files.reserve(2 * plan_.processes.size() * (plan_.faults.size() + 1));  // references to them stay good
   for (Index p = 0; p < plan_.processes.size(); ++p) {
     for (const Life& life : lives(p)) {
       LogicalFile& audit = file(record::Writer::audit, p, life.incarnation);
