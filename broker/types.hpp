@@ -32,37 +32,38 @@ struct DatagramView {
   std::span<const std::uint8_t> view() const { return {data, bytes}; }
 };
 
-// Why a datagram, or a part of it, went no further. Each has a counter of its own.
+// Why a datagram, or a part of it, went no further. Each has a counter of its own. The numbers of this and of the next
+// enums stand in records and on the wire (PROTOCOL.md): they never change, new ones go at the end.
 enum class Drop : std::uint8_t {
   none = 0,
-  truncated,
-  bad_version,
-  bad_type,
-  bad_length,
-  unknown_session,
-  bad_tag,
-  bad_crc,
-  old,
-  replay,
-  no_grant,
-  lie,  // fragments of one segment that disagree
-  slots_full,
-  handshake_invalid,
-  cookie_invalid,
-  not_allowed,
-  session_table_full,
-  rate_limited,
-  reset_invalid,
-  duplicate_message,  // a whole message that was here before (spurious repair)
-  unknown_alias,
-  bad_control,
-  over_credit,
-  buffers_full,
-  backlog_full,
-  not_connected,
-  no_matching_bit,
-  bad_trailer,
-  kCount
+  truncated = 1,
+  bad_version = 2,
+  bad_type = 3,
+  bad_length = 4,
+  unknown_session = 5,
+  bad_tag = 6,
+  bad_crc = 7,
+  old = 8,
+  replay = 9,
+  no_grant = 10,
+  lie = 11,  // fragments of one segment that disagree
+  slots_full = 12,
+  handshake_invalid = 13,
+  cookie_invalid = 14,
+  not_allowed = 15,
+  session_table_full = 16,
+  rate_limited = 17,
+  reset_invalid = 18,
+  duplicate_message = 19,  // a whole message that was here before (spurious repair)
+  unknown_alias = 20,
+  bad_control = 21,
+  over_credit = 22,
+  buffers_full = 23,
+  backlog_full = 24,
+  not_connected = 25,
+  no_matching_bit = 26,
+  bad_trailer = 27,
+  kCount = 28
 };
 const char* name_of(Drop drop);
 
@@ -103,37 +104,55 @@ struct Delivery {
   std::uint64_t key = 0;
 };
 
+// What an answer to a publisher promises; ordered topics say which quorum holds the message (records: `code` of
+// accepted and received rows, 0 where the row's kind says it all).
+enum class Answer : std::uint8_t {
+  none = 0,
+  accepted = 1,       // realtime: the home broker holds the whole message
+  received = 2,       // realtime: every subscriber attached has it, was told a GAP, or had been detached
+  memory_quorum = 3,  // ordered: a majority holds it in memory
+  disk_quorum = 4     // ordered: on disk
+};
+
 enum class RefuseReason : std::uint32_t {
   none = 0,
-  not_connected,
-  memory_full,
-  too_long,
-  bad_topic,
-  backlog,
-  permission,
-  retry_later
+  not_connected = 1,
+  memory_full = 2,
+  too_long = 3,
+  bad_topic = 4,
+  backlog = 5,
+  permission = 6,
+  retry_later = 7
 };
 enum class GapReason : std::uint32_t {
   none = 0,
-  retention,       // outage longer than the topic's retention
-  detached,        // fell behind the bound
-  publisher_lost,  // open-ended: nobody knows where the old incarnation ended
-  broker_lost,     // a restarted home broker begins later than the cursor
-  refused
+  retention = 1,       // outage longer than the topic's retention
+  detached = 2,        // fell behind the bound
+  publisher_lost = 3,  // open-ended: nobody knows where the old incarnation ended
+  broker_lost = 4,     // a restarted home broker begins later than the cursor
+  refused = 5
 };
-enum class DownReason : std::uint32_t { none = 0, timeout, reset, closed, replaced, handshake_failed, local };
+enum class DownReason : std::uint32_t {
+  none = 0,
+  timeout = 1,
+  reset = 2,
+  closed = 3,
+  replaced = 4,
+  handshake_failed = 5,
+  local = 6
+};
 
 enum class EventKind : std::uint8_t {
-  session_up,
-  session_down,  // peer, peer_incarnation, session_uid, code = DownReason
-  subscribed,    // filter (index in `text`), count = unreachable peers
-  cursor,        // topic, publisher, incarnation, first; code = 1 subscribed, 2 by ALIAS
-  accepted,
-  refused,
-  received,      // topic, publisher (self), incarnation, first..last sequences; code = RefuseReason
-  gap,           // topic, publisher, incarnation, first..last (~0: open-ended), code = GapReason
-  detached,      // broker: peer was detached by me; client: I was detached; code = reason
-  peer_interest  // broker: a peer's interest is complete
+  session_up = 0,
+  session_down = 1,  // peer, peer_incarnation, session_uid, code = DownReason
+  subscribed = 2,    // filter (index in `text`), count = unreachable peers
+  cursor = 3,        // topic, publisher, incarnation, first; code = 1 subscribed, 2 by ALIAS
+  accepted = 4,
+  refused = 5,
+  received = 6,      // topic, publisher (self), incarnation, first..last sequences; code = RefuseReason
+  gap = 7,           // topic, publisher, incarnation, first..last (~0: open-ended), code = GapReason
+  detached = 8,      // broker: peer was detached by me; client: I was detached; code = reason
+  peer_interest = 9  // broker: a peer's interest is complete
 };
 struct Event {
   EventKind kind{};
@@ -157,7 +176,7 @@ struct DiskWrite {
   std::span<const std::uint8_t> bytes;
   bool sync = false;
 };
-enum class DiskResult : std::uint8_t { ok, failed, full };
+enum class DiskResult : std::uint8_t { ok = 0, failed = 1, full = 2 };
 
 using Key32 = std::array<std::uint8_t, 32>;
 
