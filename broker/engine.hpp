@@ -50,13 +50,13 @@ class Engine {
   // in
   void receive(Now now, PathId path, std::span<const DatagramView> datagrams, std::span<Verdict> verdicts);
   void segment_ready(Now now, SessionId session, std::uint32_t slot);  // the kernel path's doorbell (hint)
-  void disk_done(Now now, std::uint64_t token, DiskResult result);
+  void disk_done(Now now, std::uint64_t token, DiskResult result, std::span<const std::uint8_t> read = {});
   void tick(Now now);
   void drain(Now now);
   // out
   bool poll_transmit(Now now, Transmit& out);
   void release_transmit(std::uint32_t handle);
-  bool poll_disk(DiskWrite& out);
+  bool poll_disk(DiskRequest& out);
   bool poll_event(Event& out);
   std::uint64_t next_deadline() const;
   bool more_work() const;  // the last call stopped at its bound of work: call tick(now) again

@@ -169,12 +169,18 @@ struct Event {
   std::uint64_t retry_after_ns = 0;
 };
 
-// Disk seam: ordered topics and the toy log of the tests. What depends on a write leaves only after its disk_done.
-struct DiskWrite {
+// Disk seam: ordered topics, snapshots and the toy log of the tests. The host keeps three files for each engine. What
+// depends on a write leaves only after its disk_done; a read's bytes come with its disk_done.
+enum class DiskOp : std::uint8_t { write = 0, sync = 1, truncate = 2, read = 3 };
+enum class DiskFile : std::uint8_t { log = 0, vote = 1, snapshot = 2 };
+struct DiskRequest {
   std::uint64_t token = 0;
-  std::uint64_t offset = 0;
-  std::span<const std::uint8_t> bytes;
-  bool sync = false;
+  std::uint64_t offset = 0;             // truncate: the file's new length
+  std::span<const std::uint8_t> bytes;  // write
+  bool sync = false;                    // write: durable before disk_done
+  DiskOp op = DiskOp::write;
+  DiskFile file = DiskFile::log;
+  std::uint32_t length = 0;  // read
 };
 enum class DiskResult : std::uint8_t { ok = 0, failed = 1, full = 2 };
 

@@ -15,7 +15,7 @@ std::uint64_t DiskGate::submit(std::uint64_t offset, std::span<const std::uint8_
   return position;
 }
 
-bool DiskGate::poll(DiskWrite& out) {
+bool DiskGate::poll(DiskRequest& out) {
   while (polled_ < submitted_) {
     Write& w = at(++polled_);
     if (w.state != State::queued) continue;  // after retry(): those in between that are done or under way

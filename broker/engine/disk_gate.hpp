@@ -18,7 +18,7 @@ class DiskGate {
   // The write's position (its token as well), or 0 when `writes_max` are under way. `bytes` stay the caller's and
   // unchanged until the gate has passed this position.
   std::uint64_t submit(std::uint64_t offset, std::span<const std::uint8_t> bytes, bool sync);
-  bool poll(DiskWrite& out);  // the next write for the host, in order of submission; a retried one again
+  bool poll(DiskRequest& out);  // the next write for the host, in order of submission; a retried one again
   // False: no such write is under way (a completion told twice, or a token never given): counted, nothing else.
   bool done(std::uint64_t token, DiskResult result);
 
@@ -34,7 +34,7 @@ class DiskGate {
  private:
   enum class State : std::uint8_t { free, queued, under_way, ok, failed };
   struct Write {
-    DiskWrite write;
+    DiskRequest write;
     State state = State::free;
     DiskResult result = DiskResult::ok;
   };

@@ -50,9 +50,9 @@ class ToyLog {
 
 using Ids = std::vector<std::uint64_t>;
 
-std::vector<DiskWrite> take(DiskGate& gate) {
-  std::vector<DiskWrite> out;
-  DiskWrite w;
+std::vector<DiskRequest> take(DiskGate& gate) {
+  std::vector<DiskRequest> out;
+  DiskRequest w;
   while (gate.poll(w)) out.push_back(w);
   return out;
 }
@@ -119,12 +119,12 @@ TEST(DiskGate, IsBoundedAndUsableForEver) {
   ToyLog log(4);
   std::uint64_t state = 3, submitted = 0;
   Ids answered;
-  std::vector<DiskWrite> under_way;
+  std::vector<DiskRequest> under_way;
   while (answered.size() < 10'000) {
     state = state * 6364136223846793005ull + 1442695040888963407ull;
     if (log.append(submitted + 1, "abc")) ++submitted;
     ASSERT_LE(submitted - answered.size(), 4u);
-    for (const DiskWrite& w : take(log.gate())) under_way.push_back(w);
+    for (const DiskRequest& w : take(log.gate())) under_way.push_back(w);
     if (!under_way.empty()) {
       const std::size_t pick = (state >> 33) % under_way.size();
       const DiskResult result = (state >> 20) % 8 == 0 ? DiskResult::failed : DiskResult::ok;

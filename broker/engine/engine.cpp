@@ -51,7 +51,8 @@ void Engine::receive(Now now, PathId path, std::span<const DatagramView> datagra
 void Engine::segment_ready(Now now, SessionId, std::uint32_t) {
   s_->core.tick(now);
 }
-void Engine::disk_done(Now, std::uint64_t token, DiskResult result) {
+// `read` is for recovery of ordered topics' logs; realtime asks for none.
+void Engine::disk_done(Now, std::uint64_t token, DiskResult result, std::span<const std::uint8_t> /*read*/) {
   s_->disk.done(token, result);
 }
 void Engine::tick(Now now) {
@@ -66,7 +67,7 @@ bool Engine::poll_transmit(Now now, Transmit& out) {
 void Engine::release_transmit(std::uint32_t handle) {
   s_->core.endpoint().release_transmit(handle);
 }
-bool Engine::poll_disk(DiskWrite& out) {
+bool Engine::poll_disk(DiskRequest& out) {
   return s_->disk.poll(out);
 }
 bool Engine::poll_event(Event& out) {
