@@ -134,6 +134,24 @@ TEST(Segments, AFragmentWithAWrongCrcIsAskedForAgain) {
   nothing_left(*wire);
 }
 
+TEST(Segments, AnAcknowledgementThatComesBehindTheNeedDoesNotForgetIt) {
+  auto wire = make_pair(5 * kMs);
+  wire->run_for(100 * kMs);
+  bool flipped = false;
+  wire->fate = [&](Wire::Packet& p) {
+    const auto frame = get<ptl_frame>(p.bytes.data());
+    if (p.from == 1 && type_of(frame) == PTL_ACK) p.delay_ns += 20 * kMs;
+    if (p.from != 0 || type_of(frame) != PTL_DATA || frame.fragment_index != 7 || flipped) return;
+    p.bytes[700] ^= 0x40;
+    flipped = true;
+  };
+  ASSERT_EQ(wire->send(0, Lane::realtime, text_of(3, 60'000), 1), SendResult::ok);
+  Node& b = *wire->nodes[1];
+  ASSERT_TRUE(wire->run_for(1'000 * kMs, [&] { return b.got.size() == 1; }));
+  EXPECT_TRUE(flipped);
+  EXPECT_EQ(b.got[0].bytes, text_of(3, 60'000));
+}
+
 TEST(Segments, SlotsGoBackWhenASessionDiesInTheMiddle) {
   auto wire = make_pair(5 * kMs, 20'000'000);
   wire->run_for(100 * kMs);
