@@ -206,6 +206,30 @@ TEST(Handshake, NothingIsAmplifiedAndAReplayedInitMakesNoSecondSession) {
   EXPECT_EQ(hub.events.back().uid, uid);
 }
 
+TEST(Handshake, StrangersComeAndGoForEverWithoutFillingTheTableOfIdentities) {
+  Limits limits = Limits::sim_client();
+  limits.sessions = 4;
+  limits.downstreams = 8;
+  Wire wire;
+  wire.delay_ns = kMs;
+  Node& hub = wire.add(100'000, limits);
+  SessionOptions options;
+  hub.endpoint->accept_clients(options, {});
+  options.initiate = true;
+  Limits small = Limits::thousand();
+  std::size_t came = 0;
+  for (std::uint64_t id = 1; id <= 200; ++id) {
+    Node& n = wire.add(id, small);
+    n.endpoint->configure_peer(hub.as_peer(), options);
+    wire.run_for(20 * kMs);
+    if (n.up != kNil) ++came;
+    n.endpoint->drain(wire.now());
+    wire.run_for(20 * kMs);
+    wire.nodes.back().reset();
+  }
+  EXPECT_GE(came, 190u);  // a place may by chance have no idle one on its way
+}
+
 // After 20 s the cookie in a captured INIT is worthless even at its own path; before, it is one unconfirmed session at
 // most, which yields.
 TEST(Handshake, ATableFullOfUnconfirmedSessionsStillTakesAGoodOne) {

@@ -102,10 +102,25 @@ void Endpoint::State::start_session(Session& s) {
 
 KnownIdentity* Endpoint::State::identity_of(std::uint64_t id, bool create) {
   std::uint32_t at = static_cast<std::uint32_t>((id * 0x9E3779B97F4A7C15ull) >> 33) & (known_capacity - 1);
+  KnownIdentity* idle = nullptr;  // whose session is over: forgotten when there is no room for a new one
   for (std::uint32_t i = 0; i < known_capacity; ++i, at = (at + 1) & (known_capacity - 1)) {
     if (known[at].id == id) return &known[at];
-    if (known[at].id != 0) continue;
-    if (!create || known_used >= known_capacity - known_capacity / 4) return nullptr;
+    if (known[at].id != 0) {
+      const auto is_peer = [&](const Peer& p) { return p.config.id == known[at].id; };
+      if (create && known_used + 1 >= known_capacity && known[at].slot == kNil &&
+          std::none_of(peers, peers + peer_count, is_peer)) {
+        idle = &known[at];  // no place ever becomes empty, so everybody else's search still passes here
+      }
+      continue;
+    }
+    if (!create) return nullptr;
+    if (known_used + 1 >= known_capacity) {
+      if (idle != nullptr) {
+        *idle = KnownIdentity{};
+        idle->id = id;
+      }
+      return idle;
+    }
     ++known_used;
     known[at].id = id;
     return &known[at];

@@ -234,8 +234,8 @@ bool Endpoint::State::build_fragment(Session& s, std::uint32_t buffer, bool repa
   write_segment(seg, index * size, bytes, payload);
   ptl_frame frame{};
   frame.version_type = PTL_DATA;
-  frame.flags = static_cast<std::uint8_t>(seg.lane << PTL_F_LANE_SHIFT | (best >= kRowMost ? PTL_F_CLASS_LARGE : 0) |
-                                          (repair ? PTL_F_RETRANSMIT : 0));
+  frame.flags = static_cast<std::uint8_t>(std::uint32_t{seg.lane} << PTL_F_LANE_SHIFT |
+                                          (best >= kRowMost ? PTL_F_CLASS_LARGE : 0) | (repair ? PTL_F_RETRANSMIT : 0));
   frame.fragment_unit = static_cast<std::uint8_t>(size / PTL_FRAGMENT_UNIT);
   frame.fragment_index = static_cast<std::uint8_t>(index);
   frame.ticket = seg.ticket;
