@@ -261,6 +261,9 @@ def rehearsed(this):
     if statuses[0]:
         ended = this.statuses["sim"]["status"]
         said = this.log_tail("sim") + ([ended] if isinstance(ended, str) else [])
+        limit_s = this.options.get("--wall-limit")
+        if not said and ended == INCONCLUSIVE and limit_s is not None and this.statuses["sim"]["wall_s"] >= limit_s:
+            said = [f"ended at the wall limit of {limit_s:g} s"]  # its watchdog has no voice
         troubles += [f"simulator: {line}" for line in said or [f"exit status {ended}"]]
     twice = []
     if "--twice" in this.options and not statuses[0]:
