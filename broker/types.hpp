@@ -72,6 +72,7 @@ struct Verdict {
   Drop drop = Drop::none;
   std::uint64_t session_uid = 0;  // equal at both ends and never again; 0 when no session is known
   std::uint64_t packet = 0;
+  bool consumed = false;  // this datagram newly marked the number in the window, whatever `drop` says of the rest
 };
 
 // One datagram to send. Parts are sent in order as one datagram; valid until release_transmit(handle).

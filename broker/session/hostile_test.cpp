@@ -110,6 +110,55 @@ TEST(Hostile, ReplayedLongAgo) {
   });
 }
 
+// What an audit of consumed numbers lives on: a replay consumes nothing, and one that a broken window lets in shows its
+// number a second time, even though its messages are recognised.
+TEST(Hostile, AReplayThatABrokenWindowLetsInRepeatsAConsumedNumber) {
+  auto wire = make_pair();
+  wire->run_for(200 * kMs);
+  std::vector<Captured> captured;
+  std::map<std::uint64_t, int> consumed;
+  Verdict verdict;
+  wire->fate = [&](Wire::Packet& p) {
+    if (p.from == 0) captured.push_back({p.from, p.to, p.bytes});
+  };
+  wire->seen = [&](std::size_t to, const DatagramView&, const Verdict& v) {
+    if (to != 1) return;
+    verdict = v;
+    if (v.consumed) ++consumed[v.packet];
+  };
+  for (std::uint64_t i = 0; i < 60; ++i) {
+    ASSERT_EQ(wire->send(0, Lane::realtime, text_of(i, 50), i), SendResult::ok);
+    wire->run_for(5 * kMs);
+  }
+  wire->run_for(100 * kMs);
+  Node& b = *wire->nodes[1];
+  const auto message =
+      std::find_if(captured.begin(), captured.end(), [](const Captured& c) { return (c.bytes[0] & 15) == PTL_DATA; });
+  ASSERT_NE(message, captured.end());
+  const std::uint64_t number = get<ptl_frame>(message->bytes.data()).packet;
+  ASSERT_EQ(consumed[number], 1);
+  wire->inject(1, wire->nodes[0]->address, message->bytes);
+  EXPECT_EQ(verdict.drop, Drop::replay);
+  EXPECT_FALSE(verdict.consumed);
+  EXPECT_EQ(consumed[number], 1);
+  // Break the window: all numbers below 64 are forgotten. Its words lie in the endpoint's memory.
+  std::size_t broken = 0;
+  for (std::size_t at = 0; at + 16 <= b.memory.size(); at += 8) {
+    std::uint64_t words[2];
+    std::memcpy(words, b.memory.data() + at, sizeof words);
+    if (words[0] != 0xFFFFFFFEull || words[1] != 0x1FFFFFFFFull) continue;
+    words[0] = 0;
+    std::memcpy(b.memory.data() + at, words, sizeof words);
+    ++broken;
+  }
+  ASSERT_EQ(broken, 1u);
+  wire->inject(1, wire->nodes[0]->address, message->bytes);
+  EXPECT_EQ(verdict.drop, Drop::duplicate_message);
+  EXPECT_TRUE(verdict.consumed);
+  EXPECT_EQ(consumed[number], 2);
+  EXPECT_EQ(b.got.size(), 60u);
+}
+
 TEST(Hostile, Reflected) {
   attacked(5, [](Wire& wire, Draw& draw, const std::vector<Captured>& captured) {
     for (int i = 0; i < 20; ++i) {

@@ -17,6 +17,7 @@ Verdict Endpoint::State::receive_one(PathId path, const DatagramView& datagram) 
   const std::span<const std::uint8_t> payload = datagram.view().subspan(PTL_FRAME_BYTES);
   const std::uint32_t type = session::type_of(frame);
   verdict.packet = frame.packet;
+  consumed = false;
 
   if (type == PTL_HANDSHAKE || type == PTL_RESET) {
     verdict.drop = session::check_payload(payload, frame.crc);
@@ -86,6 +87,7 @@ Verdict Endpoint::State::receive_one(PathId path, const DatagramView& datagram) 
       verdict.drop = Drop::bad_type;
       break;
   }
+  verdict.consumed = consumed;
   if (verdict.drop != Drop::none) count(verdict.drop);
   if (Session* still = find(handle)) reschedule(*still);
   return verdict;
@@ -94,6 +96,7 @@ Verdict Endpoint::State::receive_one(PathId path, const DatagramView& datagram) 
 // Marks the number; eliciting frames ask for an ACK: at once, or on every second and after a quarter of the RTT.
 bool Endpoint::State::consume(Session& s, const ptl_frame& frame, bool at_once) {
   if (!s.in.mark(frame.packet, now.mono_ns, s.rtt.tolerance())) return false;
+  consumed = true;
   const std::uint32_t type = session::type_of(frame);
   if (type != PTL_DATA && type != PTL_HEARTBEAT) return true;
   ++s.unacknowledged;

@@ -125,6 +125,7 @@ struct Endpoint::State {
   bool in_range(const Session& s, std::uint32_t lane, std::uint32_t number) const;
   void note_admitted(Session& s, std::uint32_t lane, std::uint32_t number);
   bool consume(Session& s, const ptl_frame& frame, bool at_once);
+  bool consumed = false;  // by the datagram in hand
   void receive_probe(Session& s, PathId path, const session::ProbeBody& body);
   void credit_freed(Session& s, std::uint32_t bytes);
   std::uint64_t credit_offer(const Session& s) const;

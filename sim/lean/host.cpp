@@ -258,8 +258,7 @@ void Host::stop(record::EndCode code) {
 }
 
 void Host::note(const broker::Verdict& verdict) {
-  if (verdict.drop != broker::Drop::none || verdict.session_uid == 0 || verdict.packet == 0) {
-    if (verdict.drop == broker::Drop::none) return;  // handshakes carry no packet number
+  if (verdict.drop != broker::Drop::none) {
     ++verdicts_;
     record::Row row;
     row.kind = static_cast<std::uint16_t>(record::Kind::verdict);
@@ -267,8 +266,10 @@ void Host::note(const broker::Verdict& verdict) {
     row.sequence = verdict.packet;
     row.code = static_cast<std::uint32_t>(verdict.drop);
     audit_.add(row);
-    return;
   }
+  if (verdict.session_uid == 0 || verdict.packet == 0) return;  // handshakes carry no packet number
+  // A duplicate of a message consumes its number too; and what was taken without any mark must not stay unseen.
+  if (!verdict.consumed && verdict.drop != broker::Drop::none) return;
   ++packets_accepted_;
   for (PacketRun& run : runs_) {
     if (run.uid != verdict.session_uid) continue;
