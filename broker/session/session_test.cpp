@@ -93,6 +93,25 @@ TEST(Session, IdleCostsFewDatagramsAndNoRepair) {
   EXPECT_LE(used, 50u);
 }
 
+TEST(Session, ASessionThatNeverPausesStillSendsAHeartbeatInEachIdleInterval) {
+  auto wire = make_pair();  // idle interval 100 ms
+  wire->run_for(200 * kMs);
+  std::uint64_t last = wire->now_ns, longest = 0, count = 0;
+  wire->fate = [&](Wire::Packet& p) {
+    if (p.from != 0 || type_of(get<ptl_frame>(p.bytes.data())) != PTL_HEARTBEAT) return;
+    longest = std::max(longest, wire->now_ns - last);
+    last = wire->now_ns;
+    ++count;
+  };
+  for (std::uint64_t i = 0; i < 20'000; ++i) {
+    ASSERT_EQ(wire->send(0, Lane::realtime, "steady", i), SendResult::ok) << i;
+    wire->run_for(kMs / 10);
+  }
+  longest = std::max(longest, wire->now_ns - last);
+  EXPECT_LE(longest, 101 * kMs);
+  EXPECT_LE(count, 25u);  // and not more than that
+}
+
 TEST(Session, SilenceEndsItAfterThreeIdleIntervalsAndItComesBack) {
   auto wire = make_pair();
   wire->run_for(500 * kMs);

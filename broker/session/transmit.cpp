@@ -266,7 +266,9 @@ void Endpoint::State::note_data_sent(Session& s) {
     s.resort_shift = 0;
   }
   s.heartbeat_nth = 0;
-  s.heartbeat_due_ns = now.mono_ns + s.rtt.heartbeat(0);
+  // Data that never pauses must not put it off for ever: it carries the interest.
+  s.heartbeat_due_ns =
+      std::min(now.mono_ns + s.rtt.heartbeat(0), std::max(now.mono_ns, s.heartbeat_last_ns + s.idle_ns));
 }
 
 bool Endpoint::State::lane_has_room(Session& s, std::uint32_t lane, bool lengthy) {
