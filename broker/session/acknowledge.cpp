@@ -53,6 +53,11 @@ Drop Endpoint::State::receive_ack(Session& s, std::span<const std::uint8_t> payl
     if (elapsed > body.delay_ns) s.rtt.sample(elapsed - body.delay_ns);
   }
   const std::uint32_t open_before = s.out.open();
+  // The peer's window has forgotten what lies this far back and lifts `contiguous` over it, whether it came or not.
+  if (body.largest >= PTL_WINDOW_PACKETS) {
+    const std::uint64_t forgotten = body.largest - PTL_WINDOW_PACKETS + 32;
+    s.out.for_open(pages, 1, forgotten, [&](std::uint64_t n) { packet_lost(s, n); });
+  }
   s.out.for_open(pages, 1, body.contiguous, [&](std::uint64_t n) { packet_acknowledged(s, n); });
   std::uint64_t at = body.contiguous;
   for (std::uint32_t i = 0; i < body.range_count; ++i) {

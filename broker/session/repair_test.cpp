@@ -173,6 +173,35 @@ TEST(Repair, LostAcknowledgementsAreNoLoss) {
   EXPECT_LE(a.endpoint->counters().repair_datagrams, 20u);
 }
 
+// The peer's window moves on by numbers that nobody holds (ACKs) while every answer about a lost packet is lost too.
+TEST(Repair, APacketThatTheWindowHasForgottenIsLostNotAcknowledged) {
+  auto wire = make_pair(kMs / 10);
+  wire->run_for(200 * kMs);
+  bool cut = true;
+  std::uint64_t last_data = 0, last = 0;
+  wire->fate = [&](Wire::Packet& p) {
+    const auto frame = get<ptl_frame>(p.bytes.data());
+    if (p.from == 0) last = frame.packet;
+    if (p.from == 0 && type_of(frame) == PTL_DATA && cut) {
+      last_data = frame.packet;
+      p.copies = 0;
+    }
+    if (p.from == 1 && type_of(frame) == PTL_ACK && cut) p.copies = 0;
+  };
+  ASSERT_EQ(wire->send(0, Lane::realtime, "the one that never came"), SendResult::ok);
+  const std::string filler = text_of(1, 1'000);
+  for (std::uint64_t i = 0; i < 12'000 && (last_data == 0 || last - last_data < PTL_WINDOW_PACKETS + 64); ++i) {
+    for (int k = 0; k < 8; ++k) (void)wire->send(1, Lane::realtime, filler, i);
+    wire->run_for(kMs / 4);
+  }
+  ASSERT_GE(last - last_data, PTL_WINDOW_PACKETS + 64u);
+  EXPECT_TRUE(wire->nodes[1]->got.empty());
+  cut = false;
+  wire->run_for(2'000 * kMs);
+  ASSERT_EQ(wire->nodes[1]->got.size(), 1u);
+  EXPECT_EQ(wire->nodes[1]->got[0].bytes, "the one that never came");
+}
+
 TEST(Repair, ALostRepairIsRepairedAgain) {
   auto wire = make_pair(10 * kMs);
   wire->run_for(500 * kMs);
