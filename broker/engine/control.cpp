@@ -161,6 +161,7 @@ void Core::stream_from_home(std::uint32_t slot, std::uint32_t s, const wire::Str
   } else {
     log_.begin_stream(s, std::max(body.start, stream.contiguous + 1));
   }
+  link_early(s);
   owing_.for_each(stream.topic, [&](std::uint32_t d) {
     std::uint64_t& c = cursor(d, s);
     if (downstreams_[d].broker) return;

@@ -281,6 +281,7 @@ class Core {
   void admit(std::uint32_t slot, const Incoming& in, std::uint32_t stream);
   bool known_duplicate(std::uint32_t slot, const Incoming& in, std::uint32_t stream);
   void refuse(std::uint32_t slot, const Incoming& in, std::uint32_t stream, RefuseReason reason);
+  void link_early(std::uint32_t stream);
   std::uint32_t stand_gap(std::uint32_t stream, std::uint64_t first, std::uint64_t last, std::uint32_t reason);
   void put_number(std::uint32_t slot, Lane lane, std::uint32_t number, std::uint32_t entry);
   UpNumber& number_at(std::uint32_t slot, std::uint32_t lane, std::uint32_t number) {

@@ -56,7 +56,7 @@ std::uint64_t Core::replay_start(std::uint32_t s, std::uint8_t replay) const {
   const Stream& stream = log_.stream(s);
   std::uint64_t from = stream.highest + 1;
   if (stream.held == 0 || replay == 0) return from;
-  if (replay == 1) return log_.find(s, stream.highest) != kNil ? stream.highest : from;
+  if (replay == 1) return log_.find(s, stream.contiguous) != kNil ? stream.contiguous : from;
   from = stream.contiguous + 1;
   while (from > stream.low && log_.find(s, from - 1) != kNil) --from;
   return from;

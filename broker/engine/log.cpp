@@ -88,21 +88,20 @@ void Log::begin_stream(std::uint32_t stream, std::uint64_t start) {
   s.start = start;
   s.contiguous = std::max(s.contiguous, start - 1);
   s.highest = std::max(s.highest, start - 1);
-  advance(s, stream);
+  drop_early(stream, s.contiguous);
+  step_over_gaps(s);
 }
 
-void Log::advance(Stream& s, std::uint32_t index) {
-  for (bool moved = true; moved;) {
-    moved = false;
-    while (table_.find(index, s.contiguous + 1) != kNil) ++s.contiguous;
-    for (std::uint32_t i = 0; i < s.later_gap_count; ++i) {
-      const Stream::Range range = s.later_gaps[i];
-      if (range.first > s.contiguous + 1) continue;
-      s.contiguous = std::max(s.contiguous, range.last);
-      s.later_gaps[i] = s.later_gaps[--s.later_gap_count];
-      moved = true;
-      break;
+void Log::step_over_gaps(Stream& s) {
+  for (std::uint32_t i = 0; i < s.later_gap_count;) {
+    const Stream::Range range = s.later_gaps[i];
+    if (range.first > s.contiguous + 1) {
+      ++i;
+      continue;
     }
+    s.contiguous = std::max(s.contiguous, range.last);
+    s.later_gaps[i] = s.later_gaps[--s.later_gap_count];
+    i = 0;
   }
 }
 
@@ -125,19 +124,70 @@ std::uint32_t Log::take_entry(std::uint32_t stream, std::uint64_t now_ns, bool f
   free_entry_ = entry.next;
   entries_high_ = std::max(entries_high_, ++entries_used_);
   const std::uint32_t serial = entry.serial + 1 == 0 ? 1 : entry.serial + 1;
-  const std::uint32_t topic = streams_[stream].topic;
-  Topic& t = topics_[topic];
   entry = Entry{};
   entry.serial = serial;
   entry.stream = stream;
-  entry.topic = topic;
+  entry.topic = streams_[stream].topic;
   entry.time_ns = now_ns;
   entry.from_peer = from_peer;
+  return e;
+}
+
+void Log::link(std::uint32_t e) {
+  Entry& entry = entries_[e];
+  Topic& t = topics_[entry.topic];
   entry.position = t.next_position++;
+  entry.next = kNil;
   (t.tail == kNil ? t.head : entries_[t.tail].next) = e;
   t.tail = e;
   if (t.oldest_pending == kNil) t.oldest_pending = e;
+  if (entry.is_gap()) return;
+  t.bytes += entry.length;
+  Stream& s = streams_[entry.stream];
+  s.low = s.held == 0 ? entry.sequence : std::min(s.low, entry.sequence);
+  ++s.held;
+}
+
+std::uint32_t Log::link_next(std::uint32_t stream) {
+  Stream& s = streams_[stream];
+  step_over_gaps(s);
+  const std::uint32_t e = s.early == 0 ? kNil : table_.find(stream, s.contiguous + 1);
+  if (e == kNil) return kNil;
+  ++s.contiguous;
+  step_over_gaps(s);
+  --s.early;
+  entries_[e].early = false;
+  entries_[e].pending = 0;
+  link(e);
   return e;
+}
+
+void Log::drop_early(std::uint32_t stream, std::uint64_t last) {
+  Stream& s = streams_[stream];
+  for (std::uint64_t q = s.highest; s.early > 0 && q > 0; --q) {
+    const std::uint32_t e = table_.find(stream, q);
+    if (e == kNil || !entries_[e].early) {
+      if (s.highest - q > entry_count_) return;  // as many as there can be have been looked at
+      continue;
+    }
+    if (q > last) continue;
+    table_.erase(stream, q);
+    --s.early;
+    retained_bytes_ -= entries_[e].length;
+    store_.release(entries_[e].message);
+    give_back(e);
+  }
+}
+
+void Log::give_back(std::uint32_t e) {
+  Entry& entry = entries_[e];
+  entry.message = kNil;
+  entry.pending = 0;
+  entry.early = false;
+  ++entry.serial;  // references to the removed one read as complete
+  entry.next = free_entry_;
+  free_entry_ = e;
+  --entries_used_;
 }
 
 std::uint32_t Log::append(std::uint32_t stream, std::uint64_t sequence, MessageId message, std::uint64_t now_ns,
@@ -150,16 +200,17 @@ std::uint32_t Log::append(std::uint32_t stream, std::uint64_t sequence, MessageI
   entry.sequence = entry.last = sequence;
   entry.message = message;
   entry.length = store_.at(message).length;
-  topics_[s.topic].bytes += entry.length;
   retained_bytes_ += entry.length;
   table_.insert(stream, sequence, e);
-  s.low = s.held == 0 ? sequence : std::min(s.low, sequence);
-  ++s.held;
   s.highest = std::max(s.highest, sequence);
-  if (sequence == s.contiguous + 1) {
-    ++s.contiguous;
-    advance(s, stream);
+  if (sequence > s.contiguous + 1) {
+    entry.early = true;
+    entry.pending = 1;
+    ++s.early;
+    return e;
   }
+  s.contiguous = std::max(s.contiguous, sequence);
+  link(e);
   return e;
 }
 
@@ -176,9 +227,11 @@ std::uint32_t Log::append_gap(std::uint32_t stream, std::uint64_t first, std::ui
     s.highest = std::max(s.highest, last);
     if (last > s.contiguous) {
       note_later_gap(s, first, last);
-      advance(s, stream);
+      step_over_gaps(s);
+      drop_early(stream, s.contiguous);
     }
   }
+  link(e);
   return e;
 }
 
@@ -198,16 +251,9 @@ void Log::remove_head(std::uint32_t topic) {
       do ++s.low;
       while (table_.find(entry.stream, s.low) == kNil);
     }
-    // Gone while an earlier one is still missing: passed all the same, once that one is there.
-    if (entry.sequence > s.contiguous) note_later_gap(s, entry.sequence, entry.sequence);
     store_.release(entry.message);
   }
-  entry.message = kNil;
-  entry.pending = 0;
-  ++entry.serial;  // references to the removed one read as complete
-  entry.next = free_entry_;
-  free_entry_ = e;
-  --entries_used_;
+  give_back(e);
 }
 
 }  // namespace portolan::broker::core

@@ -1,7 +1,9 @@
 // The broker's memory of what was published: topics, streams and, per topic, a log of entries in arrival order. The log
 // is at once the retention, the only place downstreams are served from, and (by (stream, sequence)) the record that
 // de-duplicates. An entry stays at least while `pending`: some downstream still owes `delivered` for it; so whoever
-// points at an entry that it owes never dangles. Knows no downstream and no session. Called by Core only.
+// points at an entry that it owes never dangles. Of each stream the log holds sequences in their order: one that comes
+// early waits beside it until those before it are there; so whatever window lies behind, a subscriber that gets a
+// prefix of the log can deliver it. Knows no downstream and no session. Called by Core only.
 #pragma once
 
 #include <cstdint>
@@ -48,6 +50,7 @@ struct Stream {
   std::uint32_t topic = kNil;
   std::uint32_t next_in_topic = kNil;
   std::uint32_t held = 0;          // messages of it in the log
+  std::uint32_t early = 0;         // messages of it that wait beside the log
   std::uint32_t home_peer = kNil;  // downstream index of the peer, when remote
   std::uint32_t upstream = kNil;   // session slot of whoever announced it last
   // Gaps beyond `contiguous` (messages refused while an earlier one is still being repaired): stepped over later.
@@ -73,6 +76,7 @@ struct Entry {
   std::uint32_t pending = 0;  // downstreams that owe `delivered`
   std::uint32_t serial = 0;   // counts the uses of this place, so that an old reference is known as such
   std::uint32_t reason = 0;   // of a gap
+  bool early = false;         // waits beside the log: `pending` is 1 for that
   bool from_peer = false;     // never forwarded to another broker: the one-hop rule
   bool is_gap() const { return message == kNil; }
 };
@@ -100,10 +104,14 @@ class Log {
   void begin_stream(std::uint32_t stream, std::uint64_t start);
 
   // Entries. append takes over the caller's reference of `message`; kNil (and nothing taken) when entries run out.
+  // After it, and after append_gap and begin_stream, link_next gives those that have come into line, one by one, until
+  // kNil.
   std::uint32_t append(std::uint32_t stream, std::uint64_t sequence, MessageId message, std::uint64_t now_ns,
                        bool from_peer);
   std::uint32_t append_gap(std::uint32_t stream, std::uint64_t first, std::uint64_t last, std::uint32_t reason,
                            std::uint64_t now_ns, bool from_peer);
+  std::uint32_t link_next(std::uint32_t stream);
+  void drop_early(std::uint32_t stream, std::uint64_t last);  // those up to `last`: nobody will get them
   std::uint32_t find(std::uint32_t stream, std::uint64_t sequence) const { return table_.find(stream, sequence); }
   Entry& entry(std::uint32_t index) { return entries_[index]; }
   const Entry& entry(std::uint32_t index) const { return entries_[index]; }
@@ -117,7 +125,9 @@ class Log {
 
  private:
   std::uint32_t take_entry(std::uint32_t stream, std::uint64_t now_ns, bool from_peer);
-  void advance(Stream& stream, std::uint32_t index);
+  void link(std::uint32_t entry);
+  void give_back(std::uint32_t entry);
+  static void step_over_gaps(Stream& stream);
   static void note_later_gap(Stream& stream, std::uint64_t first, std::uint64_t last);
 
   Store& store_;

@@ -53,44 +53,71 @@ TEST(Log, NamesAreFoundAndBounded) {
   EXPECT_EQ(f.log.name_of(topics[3]), "t/3");
 }
 
-TEST(Log, ContiguousFollowsRepairAndSurvivesEarlyRemoval) {
+TEST(Log, WhatComesEarlyWaitsBesideTheLogAndEntersItInOrder) {
   Fixture f;
   const std::uint32_t s = f.stream("a");
+  const std::uint32_t topic = f.log.stream(s).topic;
   f.put(s, 1);
-  f.put(s, 3);
-  f.put(s, 4);
+  const std::uint32_t three = f.put(s, 3), four = f.put(s, 4);
+  EXPECT_TRUE(f.log.entry(three).early);
+  EXPECT_EQ(f.log.entry(three).pending, 1u);  // so nobody takes it for delivered
   EXPECT_EQ(f.log.stream(s).contiguous, 1u);
   EXPECT_EQ(f.log.stream(s).highest, 4u);
-  for (int i = 0; i < 3; ++i) f.log.remove_head(f.log.stream(s).topic);
-  EXPECT_EQ(f.log.stream(s).held, 0u);
-  f.put(s, 2);
-  EXPECT_EQ(f.log.stream(s).contiguous, 4u);  // 3 and 4 came, though they are gone
-  EXPECT_EQ(f.log.stream(s).low, 2u);
+  EXPECT_EQ(f.log.topic(topic).tail, f.log.topic(topic).head);
+  EXPECT_EQ(f.log.link_next(s), kNil);
+  const std::uint32_t two = f.put(s, 2);
+  EXPECT_EQ(f.log.link_next(s), three);
+  EXPECT_EQ(f.log.link_next(s), four);
+  EXPECT_EQ(f.log.link_next(s), kNil);
+  EXPECT_EQ(f.log.entry(two).next, three);
+  EXPECT_EQ(f.log.entry(three).pending, 0u);
+  EXPECT_EQ(f.log.stream(s).contiguous, 4u);
+  EXPECT_EQ(f.log.stream(s).held, 4u);
 }
 
-TEST(Log, AGapBeyondAHoleIsSteppedOverOnceTheHoleIsFilled) {
+TEST(Log, AGapFillsAHoleAndDropsWhatItCovers) {
   Fixture f;
   const std::uint32_t s = f.stream("a");
   f.put(s, 1);
-  const std::uint32_t gap = f.log.append_gap(s, 3, 5, 5, 0, false);
+  const std::uint32_t gap = f.log.append_gap(s, 4, 5, 5, 0, false);  // refused while 2 and 3 are being repaired
   EXPECT_TRUE(f.log.entry(gap).is_gap());
   EXPECT_EQ(f.log.stream(s).contiguous, 1u);
-  f.put(s, 6);
-  f.put(s, 2);
+  const std::uint32_t six = f.put(s, 6);
+  f.put(s, 3);
+  f.log.append_gap(s, 2, 3, 1, 0, false);  // the home no longer has them, whatever came before
+  EXPECT_EQ(f.log.find(s, 3), kNil);
+  EXPECT_EQ(f.log.stream(s).contiguous, 5u);
+  EXPECT_EQ(f.log.link_next(s), six);
   EXPECT_EQ(f.log.stream(s).contiguous, 6u);
+  EXPECT_EQ(f.log.stream(s).early, 0u);
+  EXPECT_EQ(f.store.usage().messages, 2u);
+}
+
+TEST(Log, BeginningLaterDropsWhatNobodyWillGet) {
+  Fixture f;
+  const std::uint32_t s = f.stream("a");
+  f.put(s, 4);
+  const std::uint32_t nine = f.put(s, 9);
+  f.log.begin_stream(s, 8);
+  EXPECT_EQ(f.log.find(s, 4), kNil);
+  EXPECT_EQ(f.log.stream(s).contiguous, 7u);
+  EXPECT_EQ(f.log.link_next(s), kNil);
+  f.put(s, 8);
+  EXPECT_EQ(f.log.link_next(s), nine);
 }
 
 TEST(Log, LowIsTheLeastHeld) {
   Fixture f;
   const std::uint32_t s = f.stream("a"), other = f.stream("a", 8);
   const std::uint32_t topic = f.log.stream(s).topic;
-  f.put(s, 2);
+  f.log.begin_stream(s, 4);
+  f.put(s, 4);
   f.put(other, 1);
-  f.put(s, 1);
+  f.put(s, 2);  // a RESUME fetched it
   f.put(s, 5);
-  EXPECT_EQ(f.log.stream(s).low, 1u);
-  f.log.remove_head(topic);  // 2 leaves first: it came first
-  EXPECT_EQ(f.log.stream(s).low, 1u);
+  EXPECT_EQ(f.log.stream(s).low, 2u);
+  f.log.remove_head(topic);  // 4 leaves first: it came first
+  EXPECT_EQ(f.log.stream(s).low, 2u);
   f.log.remove_head(topic);
   f.log.remove_head(topic);
   EXPECT_EQ(f.log.stream(s).low, 5u);

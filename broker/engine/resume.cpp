@@ -52,10 +52,10 @@ void Core::resume(std::uint32_t d, std::uint32_t s, std::uint64_t next) {
 void Core::resume_held(std::uint32_t d, std::uint32_t s, std::uint64_t next) {
   const Stream& stream = log_.stream(s);
   if (stream.held == 0) return;
-  std::uint32_t first = kNil;  // in log order, which is not quite the order of sequences
-  for (std::uint64_t q = std::max(next, stream.low); q <= stream.highest; ++q) {
+  std::uint32_t first = kNil;  // in log order, which after a RESUME of mine is not quite that of sequences
+  for (std::uint64_t q = std::max(next, stream.low); q <= stream.contiguous; ++q) {
     const std::uint32_t e = log_.find(s, q);
-    if (e == kNil) continue;
+    if (e == kNil || log_.entry(e).early) continue;
     if (first == kNil || log_.entry(e).position < log_.entry(first).position) first = e;
   }
   if (first != kNil) rewind(d, stream.topic, first);

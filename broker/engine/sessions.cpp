@@ -433,6 +433,13 @@ void Core::housekeep() {
   for (std::uint32_t d = 0; d < downstream_high_; ++d) {
     if (downstreams_[d].used) housekeep_downstream(d);
   }
+  for (std::uint32_t s = 0; s < log_.streams(); ++s) {
+    const Stream& stream = log_.stream(s);
+    if (stream.early == 0 || stream.upstream != kNil) continue;
+    // Its publisher is gone, and with it what came before these: they were never accepted.
+    const std::uint32_t e = log_.find(s, stream.highest);
+    if (e == kNil || now_.mono_ns - log_.entry(e).time_ns >= detach_ns_) log_.drop_early(s, stream.highest);
+  }
   if (now_.mono_ns < started_ns_ + kBootGraceNs + 2 * kHousekeepNs) answers_due_ = true;
   jobs_due_ = true;
   counters.retained_bytes = log_.retained_bytes();

@@ -102,11 +102,19 @@ void Core::admit(std::uint32_t slot, const Incoming& in, std::uint32_t s) {
   message.stream = s;
   message.time_ns = now_.mono_ns;
   const std::uint32_t e = log_.append(s, in.sequence, in.message, now_.mono_ns, from_peer);
-  appended(e);
   put_number(slot, in.lane, in.number, e);
+  if (!log_.entry(e).early) {
+    appended(e);
+    link_early(s);
+  }
   if (stream.refused_first != 0) stand_gap(s, 0, 0, static_cast<std::uint32_t>(GapReason::refused));
   const Topic& topic = log_.topic(stream.topic);
   if (topic.head != kNil && log_.entry(topic.head).pending == 0) expire(stream.topic);
+}
+
+// Those that came too early and have now come into line.
+void Core::link_early(std::uint32_t s) {
+  for (std::uint32_t e = log_.link_next(s); e != kNil; e = log_.link_next(s)) appended(e);
 }
 
 // The whole message or nothing. Its publisher hears BUSY; whoever waits for that sequence is told a GAP in its place.
@@ -141,12 +149,14 @@ std::uint32_t Core::stand_gap(std::uint32_t s, std::uint64_t first, std::uint64_
     if (e != kNil) {
       stream.refused_first = stream.refused_last = 0;
       appended(e);
+      link_early(s);
     }
   }
   if (first == 0) return kNil;
   const std::uint32_t e = log_.append_gap(s, first, last, reason, now_.mono_ns, stream.home == Home::remote);
   if (e != kNil) {
     appended(e);
+    link_early(s);
     return e;
   }
   stream.refused_first = stream.refused_first == 0 ? first : std::min(stream.refused_first, first);
@@ -211,9 +221,6 @@ void Core::expire(std::uint32_t topic) {
     const bool young = now_.mono_ns - entry.time_ns < t.retain_ns;
     const bool fits = t.retain_bytes == 0 || t.bytes <= t.retain_bytes;
     if (!entry.is_gap() && young && fits) return;
-    // One that came too early stays until those before it are there, else a repeated one would look new.
-    const bool early = !entry.is_gap() && entry.sequence > log_.stream(entry.stream).contiguous;
-    if (early && now_.mono_ns - entry.time_ns < detach_ns_) return;
     if (!entry.is_gap()) ++counters.retention_expired;
     log_.remove_head(topic);
   }
