@@ -30,8 +30,8 @@ TEST(Limits, EnginesStayWithinTheStatedSums) {
     const char* name;
     double store_mib, engine_mib, client_mib;  // at most; 0: not used as such
   };
-  for (const Row& row :
-       {Row{"daemon", 115, 256, 0}, Row{"sim", 50, 512, 0}, Row{"sim_client", 24, 0, 64}, Row{"thousand", 0.6, 1.3, 0}}) {
+  for (const Row& row : {Row{"daemon", 115, 256, 0}, Row{"sim", 50, 512, 0}, Row{"sim_client", 24, 0, 64},
+                         Row{"thousand", 0.6, 1.3, 0}}) {
     Limits l;
     ASSERT_TRUE(Limits::by_name(row.name, l));
     constexpr double kMiB = 1 << 20;

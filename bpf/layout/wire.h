@@ -102,8 +102,8 @@ PTL_ASSERT(offsetof(struct ptl_record, segment) == 28, "segment");
 
 /* Control lane messages (`topic` of their record header). Bodies: broker/wire/control.hpp. */
 enum ptl_control {
-  PTL_C_TOPIC = 1,      /* ALIAS of a topic */
-  PTL_C_STREAM = 2,     /* ALIAS of a (topic, publisher, incarnation), with its start cursor */
+  PTL_C_TOPIC = 1,  /* ALIAS of a topic */
+  PTL_C_STREAM = 2, /* ALIAS of a (topic, publisher, incarnation), with its start cursor */
   PTL_C_INTEREST = 3,
   PTL_C_SUBSCRIBED = 4,
   PTL_C_RESUME = 5,

@@ -18,21 +18,21 @@ using SessionId = std::uint32_t;  // local handle, unique over the life of the e
 enum class Lane : std::uint8_t { control = 0, ordered = 1, realtime = 2, bulk = 3 };
 
 struct SessionOptions {
-  bool initiate = false;                 // this side sends the handshake, and again for ever with back-off
+  bool initiate = false;  // this side sends the handshake, and again for ever with back-off
   std::uint64_t idle_interval_ns = 100'000'000;
-  std::uint64_t rate_bps = 0;            // pacing; 0: 1 Gbit/s
+  std::uint64_t rate_bps = 0;  // pacing; 0: 1 Gbit/s
   std::uint32_t fragment_bytes = PTL_FRAGMENT_DEFAULT;
 };
 
 struct SessionEvent {
   enum class Kind : std::uint8_t { up, down } kind{};
   SessionId session = kNil;
-  std::uint64_t peer = 0;             // authenticated identity
+  std::uint64_t peer = 0;  // authenticated identity
   std::uint32_t peer_incarnation = 0;
   std::uint64_t uid = 0;
-  bool configured = false;            // a configured peer (broker), else a client that came
+  bool configured = false;  // a configured peer (broker), else a client that came
   DownReason reason = DownReason::none;
-  std::uint64_t after = 0;            // the endpoint's own: messages that came before it
+  std::uint64_t after = 0;  // the endpoint's own: messages that came before it
 };
 
 // A message to send on a data lane. The endpoint takes a reference of its own until it is acknowledged.
@@ -47,8 +47,8 @@ struct Outgoing {
 struct Incoming {
   SessionId session = kNil;
   Lane lane{};
-  std::uint32_t number = 0;     // session message number
-  bool repaired = false;        // part of it came in a retransmission
+  std::uint32_t number = 0;  // session message number
+  bool repaired = false;     // part of it came in a retransmission
   // data lanes: the caller owns one reference of `message`
   MessageId message = kNil;
   std::uint32_t topic = 0;
@@ -56,7 +56,7 @@ struct Incoming {
   std::uint64_t sequence = 0;
   std::uint32_t epoch = 0;
   // control lane: valid until the next poll_message
-  std::uint32_t control = 0;    // enum ptl_control
+  std::uint32_t control = 0;  // enum ptl_control
   std::span<const std::uint8_t> body;
 };
 
@@ -104,7 +104,7 @@ class Endpoint {
 
   // Upward.
   bool poll_session_event(SessionEvent& out);
-  bool poll_message(Incoming& out);  // nothing while a session event comes before it: poll both until neither has any
+  bool poll_message(Incoming& out);    // nothing while a session event comes before it: poll both until neither has any
   bool poll_progress(SessionId& out);  // a session whose peer's admitted or delivered moved, each once
   bool poll_room(SessionId& out);      // a session that said no_room and has room again, each once
 
@@ -120,8 +120,9 @@ class Endpoint {
   // All messages up to `number` that came on this lane have been delivered by everything below me.
   void set_delivered(SessionId session, Lane lane, std::uint32_t number);
   // The last polled message is refused: it counts as admitted, the peer gets BUSY (it learns by poll_message: control
-  // PTL_C_BUSY, encoded by the caller). The endpoint needs nothing else; kept here so that the contract is in one place.
-  void set_interest(const InterestState& mine);          // carried by every HEARTBEAT
+  // PTL_C_BUSY, encoded by the caller). The endpoint needs nothing else; kept here so that the contract is in one
+  // place.
+  void set_interest(const InterestState& mine);  // carried by every HEARTBEAT
   bool peer_interest(SessionId session, InterestState& out) const;
   void close(Now now, SessionId session, DownReason reason);  // tells the peer
   void drain(Now now);                                        // CLOSE to everybody: a graceful stop

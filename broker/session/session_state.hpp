@@ -93,8 +93,8 @@ static_assert(sizeof(Welcome) == 72);
 // One segment being sent. It lives in its session's row, by ticket, until GRANT's base passes it.
 struct OutSegment {
   std::uint64_t acked = 0, resend = 0;
-  // After a NEED: acknowledgements of its fragments count only for packets from this number on, for those of the damaged
-  // ones may still come, behind the NEED.
+  // After a NEED: acknowledgements of its fragments count only for packets from this number on, for those of the
+  // damaged ones may still come, behind the NEED.
   std::uint64_t doubted = 0, doubted_below = 0;
   std::uint32_t ticket = 0;      // 0: free
   std::uint32_t generation = 0;  // counted at each cut, for what old packets still name
