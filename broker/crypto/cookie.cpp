@@ -40,10 +40,10 @@ ResetTokens::ResetTokens(const Identity& identity) {
                      identity.static_private.size());
 }
 
-Token ResetTokens::of(std::uint32_t session) const {
+Token ResetTokens::of(std::uint32_t session, const PathId& path) const {
+  const std::uint64_t words[4] = {session, path.words[0], path.words[1], path.words[2]};
   Token out;
-  crypto_shorthash_siphashx24(out.data(), reinterpret_cast<const unsigned char*>(&session), sizeof session,
-                              key_.data());
+  crypto_shorthash_siphashx24(out.data(), reinterpret_cast<const unsigned char*>(words), sizeof words, key_.data());
   return out;
 }
 

@@ -33,8 +33,9 @@ class CookieJar {
 class ResetTokens {
  public:
   explicit ResetTokens(const Identity& identity);
-  // `session`: the index (with its incarnation bits) that the peer writes into the frames it sends to me.
-  Token of(std::uint32_t session) const;
+  // `session`: the index (with its incarnation bits) that the peer writes into the frames it sends to me. `path`: the
+  // peer's, so that nobody else can ask for the token beforehand (RFC 9000, 10.3.2); it must survive a restart as well.
+  Token of(std::uint32_t session, const PathId& path) const;
 
  private:
   std::array<std::uint8_t, 16> key_{};

@@ -53,9 +53,15 @@ TEST(ResetToken, SurvivesARestartAndNamesOneSession) {
   before.incarnation = 1;
   after.incarnation = 2;
   other.static_private[5] = 78;
-  EXPECT_EQ(ResetTokens(before).of(1234), ResetTokens(after).of(1234));
-  EXPECT_NE(ResetTokens(before).of(1234), ResetTokens(before).of(1235));
-  EXPECT_NE(ResetTokens(before).of(1234), ResetTokens(other).of(1234));
+  const PathId path{{1, 2, 3}};
+  EXPECT_EQ(ResetTokens(before).of(1234, path), ResetTokens(after).of(1234, path));
+  EXPECT_NE(ResetTokens(before).of(1234, path), ResetTokens(before).of(1235, path));
+  EXPECT_NE(ResetTokens(before).of(1234, path), ResetTokens(other).of(1234, path));
+  for (std::size_t i = 0; i < 3; ++i) {
+    PathId elsewhere = path;
+    elsewhere.words[i] ^= 1;
+    EXPECT_NE(ResetTokens(before).of(1234, path), ResetTokens(before).of(1234, elsewhere)) << i;
+  }
 }
 
 }  // namespace

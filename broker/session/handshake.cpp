@@ -70,7 +70,7 @@ Welcome Endpoint::State::my_welcome(const Session& s) const {
   w.grants_per_class = limits.grants_per_class;
   w.credit_bytes = limits.credit_bytes;
   w.idle_interval_ns = s.options.idle_interval_ns;
-  w.reset_token = reset_tokens.of(s.local_index);
+  w.reset_token = reset_tokens.of(s.local_index, s.path);
   return w;
 }
 
@@ -338,7 +338,7 @@ void Endpoint::State::answer_unknown(PathId path, std::uint32_t session_index, s
   session::ResetBody body;
   if (datagram_bytes < PTL_FRAME_BYTES + sizeof body + PTL_TRAILER_BYTES || rate_limited()) return;
   body.session = session_index;
-  const Token token = reset_tokens.of(session_index);
+  const Token token = reset_tokens.of(session_index, path);
   std::copy(token.begin(), token.end(), body.token);
   ++counters.resets_out;
   std::uint8_t out[sizeof body];

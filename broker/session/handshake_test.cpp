@@ -103,6 +103,42 @@ TEST(Handshake, ResetEndsAnOldSessionInOneRoundTrip) {
   EXPECT_NE(a.up, kNil);
 }
 
+// A stranger asks beforehand for the token of an index that a session will have, and shows it from the broker's side.
+TEST(Handshake, ATokenAskedForFromAnotherPathEndsNoSession) {
+  for (const bool stranger : {true, false}) {
+    auto wire = make_pair(5 * kMs);
+    std::uint32_t index = 0;
+    std::vector<std::uint8_t> reset;
+    wire->fate = [&](Wire::Packet& p) {
+      const auto frame = get<ptl_frame>(p.bytes.data());
+      if (p.from == 0 && type_of(frame) == PTL_HEARTBEAT) index = frame.session;
+    };
+    wire->run_for(300 * kMs);
+    ASSERT_NE(index, 0u);
+    Node& a = *wire->nodes[0];
+    Node other(2, Limits::sim_client(), 2);  // the same key, another life: it does not know the index
+    ptl_frame frame{};
+    frame.version_type = PTL_VERSION << 4 | PTL_DATA;
+    frame.session = index;
+    frame.packet = 1;
+    frame.bytes = 200;
+    std::vector<std::uint8_t> ask(PTL_FRAME_BYTES + 200);
+    put(ask.data(), frame);
+    const PathId path = stranger ? PathId{{77, 1, 0}} : a.address;
+    const DatagramView view{ask.data(), static_cast<std::uint32_t>(ask.size()), 0};
+    Verdict verdict;
+    other.endpoint->receive(wire->now(), path, {&view, 1}, {&verdict, 1});
+    Transmit out;
+    ASSERT_TRUE(other.endpoint->poll_transmit(wire->now(), out));
+    reset.assign(out.parts[0].begin(), out.parts[0].end());
+    other.endpoint->release_transmit(out.handle);
+    ASSERT_EQ(type_of(get<ptl_frame>(reset.data())), PTL_RESET);
+    wire->inject(0, wire->nodes[1]->address, reset);
+    EXPECT_EQ(a.events.size(), stranger ? 1u : 2u);
+    EXPECT_EQ(drops(a, Drop::reset_invalid), stranger ? 1u : 0u);
+  }
+}
+
 TEST(Handshake, AForgedResetOrCloseEndsNothing) {
   auto wire = make_pair(5 * kMs);
   std::vector<std::uint8_t> captured;
