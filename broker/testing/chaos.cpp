@@ -73,11 +73,10 @@ class Life {
   }
 
   static void tighten(Limits& broker, Limits& client) {
-    // A restarted far broker's log is not in the order of sequences; a window shorter than that disorder cannot end it.
-    broker.window_packets = 512;
-    broker.window_messages = broker.receive_messages = 256;
+    broker.window_packets = 256;
+    broker.window_messages = broker.receive_messages = 64;
     broker.control_queue = 64;
-    broker.unresolved_messages = 16;
+    broker.unresolved_messages = 96;
     broker.grants_per_class = 2;
     broker.small_slots = 8;
     broker.large_slots = 12;
@@ -87,7 +86,7 @@ class Life {
     client.downstreams = 2;
     client.deliveries = 8;
     client.events = 64;
-    client.reorder_messages = 16;
+    client.reorder_messages = 96;
     client.kept_messages = 64;
   }
 

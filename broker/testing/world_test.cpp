@@ -310,6 +310,54 @@ TEST(World, SkewedClocksChangeNothing) {
   EXPECT_EQ(p.w.verdict(), "");
 }
 
+TEST(World, ALostInterestDeltaIsFoundAndMended) {
+  Pair p(18);
+  ASSERT_TRUE(p.standing);
+  p.w.engine(p.a).lose_control_for_test(PTL_C_INTEREST, 1);
+  p.w.subscribe(p.sub, "u");
+  p.w.run_for(2 * kSecond);
+  EXPECT_TRUE(p.w.subscribed(p.sub, "u"));
+  for (int i = 0; i < 5; ++i) p.w.publish(p.pub, "u");
+  EXPECT_TRUE(p.w.settle());
+  EXPECT_EQ(p.w.verdict(), "");
+  EXPECT_EQ(p.w.deliveries(p.sub), 5u);
+  EXPECT_GT(p.w.engine(p.a).counters().interest_mended, 0u);
+}
+
+// The engines' promises hold only because every control message arrives. Where one kind does not, the oracle must see
+// it.
+TEST(World, WhereGapsAreNeverToldTheOracleFindsThemLost) {
+  WorldOptions options;
+  options.retain_ns = 4 * kSecond;
+  options.detach_ns = 3 * kSecond;
+  Pair p(19, options);
+  ASSERT_TRUE(p.standing);
+  p.w.oracle().allow_gaps();
+  p.w.engine(p.b).lose_control_for_test(PTL_C_GAP, 1'000'000);
+  p.publish(10);
+  p.w.cut(p.a, p.b);
+  p.publish(800);
+  p.w.heal(p.a, p.b);
+  p.publish(10);
+  EXPECT_FALSE(p.w.settle(10 * kSecond));
+  EXPECT_NE(p.w.verdict().find("lost: client"), std::string::npos);
+}
+
+TEST(World, DamagedDatagramsChangeNothing) {
+  Pair p(20);
+  ASSERT_TRUE(p.standing);
+  p.w.both(p.a, p.b, [](Path& path) { path.corrupt = 100'000; });
+  p.w.both(p.pub, p.a, [](Path& path) { path.corrupt = 100'000; });
+  for (int i = 0; i < 100; ++i) {
+    p.w.publish(p.pub, "t/1", i % 10 == 0 ? 30'000 : 200);
+    p.w.run_for(20 * kMilli);
+  }
+  EXPECT_TRUE(p.w.settle());
+  EXPECT_EQ(p.w.verdict(), "");
+  EXPECT_EQ(p.w.deliveries(p.sub), 100u);
+  EXPECT_GT(p.w.network().counts().corrupted, 50u);
+}
+
 // --- the oracle itself: a judge that cannot find guilty is no judge ------------------------------------------------
 
 class Guilty : public ::testing::Test {
