@@ -249,10 +249,19 @@ bool Oracle::long_absent(const Life& l, Node home, std::uint64_t from, std::uint
 }
 
 bool Oracle::was_detached(const Life& l, Node home, std::uint64_t since) const {
+  const auto outages = l.outages.find(home);
   const auto after = [&](Node broker, Node peer) {
     const auto it = detaches_.find({broker, peer});
-    // Until it is back in the minimum; its RESUME comes soon after it hears of it.
-    return it != detaches_.end() && !it->second.empty() && it->second.back() + 2 * kSecond >= since;
+    if (it == detaches_.end()) return false;
+    return std::any_of(it->second.begin(), it->second.end(), [&](std::uint64_t detach) {
+      std::uint64_t back = detach;  // one that is away comes back when its way does
+      for (std::size_t i = 0; outages != l.outages.end() && i < outages->second.size(); ++i) {
+        const Outage& o = outages->second[i];
+        if (o.from <= detach && detach < o.to) back = o.to;
+      }
+      // Its RESUME comes soon after it hears of it.
+      return back == kEnded || back + 2 * kSecond >= since;
+    });
   };
   return after(home, l.broker) || after(home, l.client) || after(l.broker, l.client);
 }
