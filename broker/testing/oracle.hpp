@@ -100,6 +100,13 @@ class Oracle {
     std::map<Node, std::vector<Outage>> outages;  // by home broker
   };
 
+  struct Broken {  // *received* was told before this life had the message
+    std::size_t life = 0;
+    StreamKey key;
+    std::uint64_t sequence = 0;
+    std::string what;
+  };
+
   Life* life(Node client);
   bool wants(const Life& life, const std::string& topic) const;
   const Subscription* standing(const Life& life, const std::string& topic) const;
@@ -118,6 +125,7 @@ class Oracle {
   std::map<Node, std::vector<std::uint64_t>> broker_kills_;
   std::map<std::pair<Node, Node>, std::vector<std::uint64_t>> detaches_;
   std::vector<std::string> violations_;
+  std::vector<Broken> broken_;
   std::vector<std::tuple<StreamKey, std::uint64_t, std::uint64_t, std::string>> gaps_over_;  // judged at the end
   Totals totals_;
 };
