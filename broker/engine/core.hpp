@@ -137,6 +137,16 @@ struct UpNumber {  // what became of an upstream's session message number
 };
 inline constexpr std::uint32_t kDoneSerial = ~0u;
 
+// A client of mine needs what I do not hold, and the home has been asked: what comes of it will stand at the end of my
+// log, behind later sequences. So its topic stops there for this client, and the stream is served by sequence until the
+// log is in order again; else its window might fill with what it cannot deliver yet.
+struct CatchUp {
+  std::uint64_t next = 0;
+  std::uint64_t since_ns = 0;
+  std::uint32_t downstream = kNil;  // kNil: free
+  std::uint32_t stream = kNil;
+};
+
 struct Waiting {
   Incoming incoming;
   std::uint32_t next = kNil;
@@ -249,6 +259,8 @@ class Core {
   void serve(std::uint32_t d);
   enum class Pull : std::uint8_t { more, empty, blocked };
   Pull pull_one(std::uint32_t d, std::uint32_t topic);
+  Pull send_entry(std::uint32_t d, std::uint32_t entry, bool in_log_order);
+  Pull pull_by_sequence(std::uint32_t d, std::uint32_t topic, CatchUp& job);
   Pull pull_gap(std::uint32_t d, std::uint32_t topic);
   bool announce(std::uint32_t d, std::uint32_t stream, bool check = true);
   void tell_what_is_gone(std::uint32_t d, std::uint32_t stream);
@@ -272,6 +284,11 @@ class Core {
   void ask_home(std::uint32_t stream, std::uint64_t next);
   bool send_resume(std::uint32_t peer, std::uint32_t stream, std::uint64_t next);
   std::uint64_t wanted_next(std::uint32_t stream);
+  void begin_catch_up(std::uint32_t d, std::uint32_t stream, std::uint64_t next);
+  void end_catch_up(std::uint32_t d, std::uint32_t stream);
+  void end_catch_ups(std::uint32_t d, std::uint32_t topic);  // of all topics: kNil
+  void housekeep_catch_ups();
+  CatchUp* catch_up_of(std::uint32_t d, std::uint32_t stream);
 
   // upstream.cpp
   void on_data(std::uint32_t slot, Incoming& in);
@@ -325,7 +342,9 @@ class Core {
   Lag* lags_;
   std::uint64_t* cursors_;  // (downstream, stream): all below is delivered or not wanted; 0: not known yet
   BitMatrix owing_;         // topic x downstream: attached
-  BitMatrix announced_;     // downstream x stream, in this session
+  BitMatrix catching_up_;   // downstream x stream: has a CatchUp
+  CatchUp* catch_ups_;
+  BitMatrix announced_;  // downstream x stream, in this session
   InFlight* in_flight_;
   std::uint32_t down_ring_;
   UpNumber* up_numbers_;

@@ -65,6 +65,7 @@ std::uint64_t Core::replay_start(std::uint32_t s, std::uint8_t replay) const {
 void Core::release_topic(std::uint32_t d, std::uint32_t topic) {
   Lag& l = lag(d, topic);
   std::uint32_t e = l.acked;
+  end_catch_ups(d, topic);
   l.attached = false;
   l.acked = l.sent = kNil;
   l.inflight = 0;
@@ -102,6 +103,7 @@ void Core::rewind(std::uint32_t d, std::uint32_t topic, std::uint32_t e) {
 }
 
 void Core::reset_sending(std::uint32_t d) {
+  end_catch_ups(d, kNil);
   for (DownLane& lane : downstreams_[d].lanes) lane = DownLane{};
   for (std::uint32_t t = 0; t < log_.topics(); ++t) {
     Lag& l = lag(d, t);
@@ -163,7 +165,10 @@ void Core::appended(std::uint32_t e) {
     counters.backlog_bytes_high = std::max(counters.backlog_bytes_high, down.backlog_bytes);
     if (down.backlog_bytes > detach_bytes_) over = d;
     if (l.acked == kNil) l.acked = e;
-    if (l.sent != kNil) return;
+    if (l.sent != kNil) {
+      if (catching_up_.test(d, entry.stream)) make_ready(d, entry.topic);
+      return;
+    }
     l.sent = e;
     make_ready(d, entry.topic);
   });
@@ -225,46 +230,87 @@ void Core::serve(std::uint32_t d) {
 }
 
 Core::Pull Core::pull_one(std::uint32_t d, std::uint32_t topic) {
-  Downstream& down = downstreams_[d];
   Lag& l = lag(d, topic);
   if (!l.attached || !l.sendable || l.sent == kNil || !may_send(d)) return Pull::empty;
   const std::uint32_t e = l.sent;
   const Entry& entry = log_.entry(e);
   const std::uint32_t s = entry.stream;
   if (entry.is_gap()) return pull_gap(d, topic);
-  const bool wanted = cursor(d, s) != 0 && entry.sequence >= cursor(d, s);
-  if (wanted) {
-    const Lane lane = log_.topic(topic).lane;
-    DownLane& dl = down.lanes[data_lane(lane)];
-    if (dl.sent - dl.delivered >= down_ring_ - 1) return Pull::blocked;  // until `delivered` rises
-    if (!announced_.test(d, s) && !announce(d, s)) {
-      down.control_blocked = jobs_due_ = true;
-      return Pull::blocked;
-    }
-    std::uint32_t number = 0;
-    const Outgoing out{entry.message, topic + 1, s + 1, entry.sequence, 0};
-    switch (endpoint_.send(now_, slots_[down.slot].session, lane, out, number)) {
-      case SendResult::ok:
-        in_flight(d, data_lane(lane), number) = {topic, e, l.epoch};
-        dl.sent = number;
-        ++l.inflight;
-        ++counters.delivered_out;
-        break;
-      case SendResult::no_room:
-        return Pull::blocked;
-      case SendResult::not_up:
-        return Pull::empty;  // its end comes as an event
-      case SendResult::too_long:
-        if (!tell_gap(d, s, entry.sequence, entry.sequence, static_cast<std::uint32_t>(GapReason::refused))) {
-          down.control_blocked = jobs_due_ = true;
-          return Pull::blocked;
-        }
-        break;
-    }
+  if (CatchUp* job = catch_up_of(d, s); job != nullptr && entry.sequence >= job->next) {
+    if (entry.sequence > job->next) return pull_by_sequence(d, topic, *job);
+    end_catch_up(d, s);
+  }
+  if (cursor(d, s) != 0 && entry.sequence >= cursor(d, s)) {
+    const Pull sent = send_entry(d, e, true);
+    if (sent != Pull::more) return sent;
   }
   l.sent = next_eligible(d, entry.next);
   release_skipped(d, topic);
   return l.sent == kNil ? Pull::empty : Pull::more;
+}
+
+// What lies between is served as it comes from the home, wherever it stands in the log; its places there are passed
+// later, and only then count as delivered.
+Core::Pull Core::pull_by_sequence(std::uint32_t d, std::uint32_t topic, CatchUp& job) {
+  const std::uint32_t s = job.stream;
+  const Stream& stream = log_.stream(s);
+  const std::uint32_t e = log_.find(s, job.next);
+  if (e != kNil) {
+    const Pull sent = send_entry(d, e, false);
+    if (sent != Pull::more) return sent;
+    ++job.next;
+  } else if (stream.gap_first <= job.next && job.next <= stream.gap_last) {
+    if (!tell_gap(d, s, job.next, stream.gap_last, stream.gap_reason)) {
+      downstreams_[d].control_blocked = jobs_due_ = true;
+      return Pull::blocked;
+    }
+    if (stream.gap_last >= stream.contiguous) {
+      end_catch_up(d, s);
+      make_ready(d, topic);
+      return Pull::more;
+    }
+    job.next = stream.gap_last + 1;
+  } else {
+    return Pull::empty;  // until more of it has come
+  }
+  job.since_ns = now_.mono_ns;
+  return Pull::more;
+}
+
+Core::Pull Core::send_entry(std::uint32_t d, std::uint32_t e, bool in_log_order) {
+  Downstream& down = downstreams_[d];
+  const Entry& entry = log_.entry(e);
+  const std::uint32_t s = entry.stream, topic = entry.topic;
+  const Lane lane = log_.topic(topic).lane;
+  DownLane& dl = down.lanes[data_lane(lane)];
+  if (dl.sent - dl.delivered >= down_ring_ - 1) return Pull::blocked;  // until `delivered` rises
+  if (!announced_.test(d, s) && !announce(d, s)) {
+    down.control_blocked = jobs_due_ = true;
+    return Pull::blocked;
+  }
+  std::uint32_t number = 0;
+  const Outgoing out{entry.message, topic + 1, s + 1, entry.sequence, 0};
+  switch (endpoint_.send(now_, slots_[down.slot].session, lane, out, number)) {
+    case SendResult::ok: {
+      Lag& l = lag(d, topic);
+      in_flight(d, data_lane(lane), number) = {in_log_order ? topic : kNil, e, l.epoch};
+      dl.sent = number;
+      if (in_log_order) ++l.inflight;
+      ++counters.delivered_out;
+      break;
+    }
+    case SendResult::no_room:
+      return Pull::blocked;
+    case SendResult::not_up:
+      return Pull::empty;  // its end comes as an event
+    case SendResult::too_long:
+      if (!tell_gap(d, s, entry.sequence, entry.sequence, static_cast<std::uint32_t>(GapReason::refused))) {
+        down.control_blocked = jobs_due_ = true;
+        return Pull::blocked;
+      }
+      break;
+  }
+  return Pull::more;
 }
 
 Core::Pull Core::pull_gap(std::uint32_t d, std::uint32_t topic) {
@@ -389,6 +435,7 @@ void Core::on_progress(SessionId session) {
     const std::uint32_t delivered = std::min(progress.delivered, lane.sent);
     while (lane.delivered < delivered) {
       const InFlight& f = in_flight(d, i, ++lane.delivered);
+      if (f.topic == kNil) continue;  // out of log order
       Lag& l = lag(d, f.topic);
       if (f.epoch != l.epoch || l.inflight == 0) continue;  // from before a rewind
       release_through(d, f.topic, f.entry);

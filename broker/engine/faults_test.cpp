@@ -363,6 +363,49 @@ TEST(SlowConsumer, IsDetachedAndToldAndSlowsNobody) {
   EXPECT_EQ(got.size() + s.w[105].gap_messages(), 3'005u);
 }
 
+// What it lacks comes from the home behind what its broker holds already, and the window is far smaller than either.
+TEST(CatchUp, OfAClientBehindARestartedFarBrokerNeedsNoWideWindow) {
+  World w({1, 2});
+  w.limits.window_messages = w.limits.receive_messages = 16;
+  w.client_limits.window_messages = w.client_limits.receive_messages = 16;
+  w.client_limits.reorder_messages = 32;
+  w.rules = retain(600 * kSecond);
+  w.detach_ns = 2 * kSecond;
+  for (std::uint64_t id : {1u, 2u}) w.start_broker(id);
+  w.client(kPub, 1);
+  w.client(kSub, 2);
+  w.client(203, 2);
+  w.connect_all();
+  w.settle();
+  w.subscribe(kSub, "a/#");
+  w.subscribe(203, "a/#");
+  w.advance(kSecond);
+  const auto publish = [&](int n) {
+    for (int i = 0; i < n; ++i) {
+      w.publish(kPub, "a/b");
+      w.settle();
+    }
+  };
+  publish(5);
+  w.sever(2, kSub);
+  publish(50);
+  w.advance(3 * kSecond);  // detached; the other client has 6..55, and the home retains them
+  w.kill_broker(2);
+  w.settle();
+  w.start_broker(2);
+  w.advance(3 * kSecond);
+  publish(50);
+  w.advance(kSecond);
+  w.heal(2, kSub);
+  w.advance(5 * kSecond);
+  publish(5);
+  w.advance(kSecond);
+  EXPECT_EQ(w[203].sequences(), upto(1, 110));
+  EXPECT_EQ(w[kSub].sequences(), upto(1, 110));
+  EXPECT_EQ(w[kSub].gap_messages(), 0u);
+  EXPECT_EQ(w[kPub].received, 110u);
+}
+
 TEST(Refused, LeavesNothingQueuedAndTellsAGapInItsPlace) {
   World w({1, 2});
   w.limits.messages = w.limits.small_blocks = 128;

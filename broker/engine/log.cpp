@@ -223,6 +223,9 @@ std::uint32_t Log::append_gap(std::uint32_t stream, std::uint64_t first, std::ui
   entry.sequence = first;
   entry.last = last;
   entry.reason = reason;
+  s.gap_first = first;
+  s.gap_last = last;
+  s.gap_reason = reason;
   if (last != wire::kUnknownLast) {
     s.highest = std::max(s.highest, last);
     if (last > s.contiguous) {

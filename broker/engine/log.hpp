@@ -43,8 +43,11 @@ struct Stream {
   std::uint64_t highest = 0;
   std::uint64_t low = 0;  // least sequence held; meaningless while `held` is 0
   std::uint64_t previous_last = 0;
+  std::uint64_t gap_first = 0;  // the latest GAP of it that entered the log
+  std::uint64_t gap_last = 0;
   std::uint64_t refused_first = 0;  // a GAP that found no entry yet; 0: none
   std::uint64_t refused_last = 0;
+  std::uint32_t gap_reason = 0;
   std::uint32_t incarnation = 0;
   std::uint32_t previous_incarnation = 0;
   std::uint32_t topic = kNil;

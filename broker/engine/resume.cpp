@@ -5,6 +5,11 @@
 #include "broker/engine/core.hpp"
 
 namespace portolan::broker::core {
+namespace {
+
+constexpr std::uint64_t kCatchUpNs = 2'000'000'000;  // since the home last gave something of it
+
+}  // namespace
 
 void Core::on_resume(std::uint32_t slot, const wire::ResumeBody& body) {
   const std::uint32_t d = slots_[slot].downstream;
@@ -45,7 +50,10 @@ void Core::resume(std::uint32_t d, std::uint32_t s, std::uint64_t next) {
   } else if (stream.covered) {
     std::uint64_t missing = next;
     while (missing <= stream.contiguous && log_.find(s, missing) != kNil) ++missing;
-    if (missing <= stream.contiguous) ask_home(s, missing);
+    if (missing <= stream.contiguous) {
+      ask_home(s, missing);
+      begin_catch_up(d, s, missing);
+    }
   }
 }
 
@@ -117,6 +125,49 @@ bool Core::send_resume(std::uint32_t peer, std::uint32_t s, std::uint64_t next) 
   const Stream& stream = log_.stream(s);
   if (room(peer) < 3 || !tell_topic(peer, stream.topic)) return false;
   return tell(peer, PTL_C_RESUME, wire::ResumeBody{stream.publisher, next, stream.topic + 1, stream.incarnation});
+}
+
+// ------------------------------------------------------------------ catching up by sequence
+
+CatchUp* Core::catch_up_of(std::uint32_t d, std::uint32_t s) {
+  if (!catching_up_.test(d, s)) return nullptr;
+  for (std::uint32_t i = 0; i < limits_.streams; ++i) {
+    if (catch_ups_[i].downstream == d && catch_ups_[i].stream == s) return &catch_ups_[i];
+  }
+  return nullptr;
+}
+
+void Core::begin_catch_up(std::uint32_t d, std::uint32_t s, std::uint64_t next) {
+  end_catch_up(d, s);
+  if (downstreams_[log_.stream(s).home_peer].slot == kNil) return;  // nothing will come for now
+  for (std::uint32_t i = 0; i < limits_.streams; ++i) {
+    if (catch_ups_[i].downstream != kNil) continue;
+    catch_ups_[i] = {next, now_.mono_ns, d, s};
+    catching_up_.set(d, s);
+    return;
+  }
+}
+
+void Core::end_catch_up(std::uint32_t d, std::uint32_t s) {
+  CatchUp* job = catch_up_of(d, s);
+  if (job != nullptr) job->downstream = kNil;
+  catching_up_.clear(d, s);
+}
+
+void Core::end_catch_ups(std::uint32_t d, std::uint32_t topic) {
+  catching_up_.for_each(d, [&](std::uint32_t s) {
+    if (topic == kNil || log_.stream(s).topic == topic) end_catch_up(d, s);
+  });
+}
+
+// A home that does not answer must not hold up the other streams of the topic.
+void Core::housekeep_catch_ups() {
+  for (std::uint32_t i = 0; i < limits_.streams; ++i) {
+    const CatchUp job = catch_ups_[i];
+    if (job.downstream == kNil || now_.mono_ns - job.since_ns < kCatchUpNs) continue;
+    end_catch_up(job.downstream, job.stream);
+    make_ready(job.downstream, log_.stream(job.stream).topic);
+  }
 }
 
 }  // namespace portolan::broker::core

@@ -34,6 +34,8 @@ Core::Core(const Limits& limits, const EngineConfig& config, Arena& arena)
   cursors_ = arena.take<std::uint64_t>(ds * limits.streams);
   owing_.construct(arena, limits.topics, limits.downstreams);
   announced_.construct(arena, limits.downstreams, limits.streams);
+  catching_up_.construct(arena, limits.downstreams, limits.streams);
+  catch_ups_ = arena.take<CatchUp>(limits.streams);
   in_flight_ = arena.take_raw<InFlight>(ds * kDataLanes * down_ring_);
   up_numbers_ = arena.take<UpNumber>(std::size_t{limits.sessions} * kDataLanes * up_ring_);
   topic_aliases_ = arena.take<std::uint32_t>(std::size_t{limits.sessions} * (limits.topics + 1));
@@ -433,6 +435,7 @@ void Core::housekeep() {
   for (std::uint32_t d = 0; d < downstream_high_; ++d) {
     if (downstreams_[d].used) housekeep_downstream(d);
   }
+  housekeep_catch_ups();
   for (std::uint32_t s = 0; s < log_.streams(); ++s) {
     const Stream& stream = log_.stream(s);
     if (stream.early == 0 || stream.upstream != kNil) continue;
