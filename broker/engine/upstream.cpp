@@ -101,8 +101,11 @@ void Core::admit(std::uint32_t slot, const Incoming& in, std::uint32_t s) {
   message.sequence = in.sequence;
   message.stream = s;
   message.time_ns = now_.mono_ns;
+  // What I asked the home for again was received before, as far as its publisher is concerned: from here on it is mine
+  // to keep, and the home's window is not held up by whom it is for.
+  const bool again = from_peer && in.sequence <= stream.contiguous;
   const std::uint32_t e = log_.append(s, in.sequence, in.message, now_.mono_ns, from_peer);
-  put_number(slot, in.lane, in.number, e);
+  put_number(slot, in.lane, in.number, again ? kNil : e);
   if (!log_.entry(e).early) {
     appended(e);
     link_early(s);
