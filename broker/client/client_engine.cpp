@@ -100,7 +100,7 @@ void ClientEngine::State::pump(Now now) {
   kept.progress();
   more_to_tell = interest.syncing() && interest.sync_step(now, cursors);
   kept.send_all(now);
-  cursors.flush_delivered();
+  cursors.flush_delivered(now);
   if (cursors.overflowed() && !closing && c.session != kNil) {
     closing = true;
     ++c.counters.overflows;
@@ -258,7 +258,7 @@ RefuseReason ClientEngine::subscribe(Now now, std::string_view filter, ReplayMod
 void ClientEngine::unsubscribe(Now now, std::string_view filter) {
   if (s_ == nullptr) return;
   s_->interest.unsubscribe(now, filter, s_->cursors);
-  s_->cursors.flush_delivered();
+  s_->cursors.flush_delivered(now);
 }
 
 void ClientEngine::receive(Now now, PathId path, std::span<const DatagramView> datagrams, std::span<Verdict> verdicts) {

@@ -548,6 +548,27 @@ TEST_F(Client, TooMuchOutOfOrderBeginsTheSessionAnewAndResumes) {
   EXPECT_EQ(seen().substr(0, 11), "down 1 2 3 ");
 }
 
+TEST_F(Client, AWindowThatFillsBehindAMissingMessageEndsTheSessionInTime) {
+  limits_.window_messages = 64;
+  limits_.deliveries = 64;
+  make();
+  standing();
+  for (std::uint64_t i = 2; i <= 20; ++i) data(1, {i});
+  now_.mono_ns += 1'900'000'000;
+  tick();
+  EXPECT_EQ(fake->closed, 0u);
+  now_.mono_ns += 200'000'000;
+  tick();
+  EXPECT_EQ(fake->closed, 1u);
+  told();
+  up();
+  EXPECT_EQ(told(), "begin@1, +t@1, TOPIC t, RESUME 1@1, end@1");
+  topic(1, "t");
+  stream(1, 1);
+  data(1, {1});
+  EXPECT_EQ(seen(), "down 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20");
+}
+
 // --- gaps ---------------------------------------------------------------------------------------------------------
 
 TEST_F(Client, AGapWaitsForItsPlace) {
@@ -664,7 +685,7 @@ TEST_F(Client, EveryMessageGivesItsMemoryBack) {
   make();
   standing();
   const auto before = fake->store->usage();
-  for (int round = 0; round < 50; ++round) {
+  for (std::uint64_t round = 0; round < 50; ++round) {
     data(1, {3ull + 4 * round - 2, 3ull + 4 * round, 3ull + 4 * round, 3ull + 4 * round - 1, 3ull + 4 * round + 1});
     publish("p", std::string(3'000, 'x'));
     fake->progress[2].admitted = fake->progress[2].delivered = fake->progress[2].sent;

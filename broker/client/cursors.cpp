@@ -10,6 +10,11 @@ constexpr std::uint64_t kEnded = ~0ull;
 // have delivered, so this is ample for every profile; beyond it the session is closed and resumed.
 constexpr std::uint32_t kDoneBits = 65'536;
 constexpr std::uint32_t kDoneWords = kDoneBits / 64;
+// A session whose window fills behind a message that is missing from its stream may never bring that message. After
+// this time a new session, where everything is served from the cursors on, is the way out; more seldom each time in
+// vain.
+constexpr std::uint64_t kPatienceNs = 2'000'000'000;
+constexpr std::uint64_t kPatienceMaxNs = 32'000'000'000;
 
 }  // namespace
 
@@ -19,7 +24,8 @@ Cursors::Cursors(Context& context, Arena& arena)
       cursor_bound_(context.limits.streams),
       remote_(arena.take<RemoteStream>(std::size_t{context.limits.streams} * 2)),
       remote_bound_(context.limits.streams * 2),
-      nodes_(arena.take<Node>(std::size_t{context.limits.reorder_messages} + context.limits.unresolved_messages)) {
+      nodes_(arena.take<Node>(std::size_t{context.limits.reorder_messages} + context.limits.unresolved_messages)),
+      patience_ns_(kPatienceNs) {
   by_identity_.take(arena, cursor_bound_);
   topics_.take(arena, context.limits.topics * 2);
   streams_.take(arena, remote_bound_);
@@ -45,7 +51,8 @@ void Cursors::session_up() {
   unresolved_ = 0;
   for (std::uint32_t lane = 1; lane < kLanes; ++lane) {
     std::fill_n(done_[lane].bits, kDoneWords, 0);
-    done_[lane].low = done_[lane].told = 0;
+    Done& d = done_[lane];
+    d.low = d.told = d.highest = 0;
   }
   overflowed_ = false;
 }
@@ -146,6 +153,8 @@ void Cursors::gone(const wire::GoneBody& body) {
 }
 
 void Cursors::message(const Incoming& in) {
+  Done& d = done_[static_cast<std::uint32_t>(in.lane)];
+  if (at_or_before(d.highest, in.number)) d.highest = in.number;
   const std::uint32_t at = streams_.find({in.publisher, 0});
   if (at == kNil) return wait_unresolved(in);
   const RemoteStream& remote = remote_[at];
@@ -377,12 +386,20 @@ void Cursors::block(std::uint32_t index) {
   blocked_tail_ = index;
 }
 
-void Cursors::flush_delivered() {
+void Cursors::flush_delivered(Now now) {
   if (c_.session == kNil) return;
   for (std::uint32_t lane = 1; lane < kLanes; ++lane) {
     Done& d = done_[lane];
+    const bool waits = d.highest - d.low >= c_.limits.window_messages / 4;
+    if (d.low == d.told && !waits) d.moved_ns = now.mono_ns;
+    if (d.low == d.told && waits && now.mono_ns - d.moved_ns >= patience_ns_ && !overflowed_) {
+      overflowed_ = true;
+      patience_ns_ = std::min(patience_ns_ * 2, kPatienceMaxNs);
+    }
     if (d.low == d.told) continue;
     d.told = d.low;
+    d.moved_ns = now.mono_ns;
+    if (d.low == d.highest) patience_ns_ = kPatienceNs;
     c_.endpoint.set_delivered(c_.session, static_cast<Lane>(lane), d.low);
   }
 }

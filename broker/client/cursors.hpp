@@ -49,7 +49,7 @@ class Cursors {
   bool drain();
   // The session cannot go on without losing something (a bound was passed): close it, and RESUME mends it.
   bool overflowed() const { return overflowed_; }
-  void flush_delivered();  // tells the endpoint
+  void flush_delivered(Now now);  // tells the endpoint, and notices a session that cannot go on
 
   // For RESUME: the position of cursor `index` below `count()`; false when there is nothing to resume.
   std::uint32_t count() const { return cursors_made_; }
@@ -100,6 +100,8 @@ class Cursors {
     std::uint64_t* bits = nullptr;
     std::uint32_t low = 0;
     std::uint32_t told = 0;
+    std::uint32_t highest = 0;   // that came
+    std::uint64_t moved_ns = 0;  // when `low` rose last
   };
 
   std::uint32_t make_cursor(std::uint32_t topic, std::uint64_t publisher);
@@ -144,6 +146,7 @@ class Cursors {
   std::uint32_t blocked_head_ = kNil, blocked_tail_ = kNil;
   Done done_[kLanes];
   bool overflowed_ = false;
+  std::uint64_t patience_ns_;
 };
 
 }  // namespace portolan::broker::client
