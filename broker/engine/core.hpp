@@ -1,11 +1,12 @@
 // The broker behind Engine: one object whose parts are split over the files of this folder by idea.
 //   log.*          what was published: topics, streams, entries, retention
-//   interest.cpp   filters, what matches, my union towards peers, SUBSCRIBED, digest and its mending
-//   downstream.cpp who is served: attach, pull from the log, `delivered`, detach
+//   turn.cpp       construction and the turn of work
+//   sessions.cpp   sessions up and down; housekeep.cpp: what only time brings about
+//   interest.cpp   filters, what matches, my union towards peers; answers.cpp: SUBSCRIBED, digest and its mending
+//   downstream.cpp who is served: attach, `delivered`, detach; send.cpp: pulling from the log, announcing, GAPs
 //   resume.cpp     RESUME: what is held again, what is a GAP, what the home broker is asked
 //   upstream.cpp   who sends: aliases, admission, the three answers
 //   control.cpp    control messages in
-//   sessions.cpp   sessions up and down, housekeeping by time
 // Invariants:
 //   (D, T) attached: acked <= sent <= end of T's log; every entry from `acked` on that D is eligible for counts D in
 //   `pending`; both pointers stand on eligible entries or at the end (kNil). So nothing that is pointed at is removed.
@@ -25,6 +26,9 @@ namespace portolan::broker::core {
 
 // Control messages left free for what must not wait (BUSY, interest deltas) while announcements and GAPs go out.
 inline constexpr std::uint32_t kControlReserve = 16;
+inline constexpr std::uint64_t kHousekeepNs = 100'000'000;
+// A broker that has just started gives peers it has never seen this long before it calls them unreachable.
+inline constexpr std::uint64_t kBootGraceNs = 1'000'000'000;
 inline constexpr std::uint32_t kRefusedAlias = kNil - 1;  // announced, but no table had room for it
 inline constexpr std::uint32_t kDataLanes = 3;            // ordered, realtime, bulk
 inline std::uint32_t data_lane(Lane lane) {

@@ -342,10 +342,10 @@ TEST(SlowConsumer, IsDetachedAndToldAndSlowsNobody) {
   s.w.advance(kSecond / 10);
   Hub::get().half(1, 105).hold_data = true;
   std::uint64_t most_behind = 0;
-  for (int i = 0; i < 3'000; ++i) {
+  for (std::uint64_t i = 0; i < 3'000; ++i) {
     s.w.publish(kPub, "a/b");
     if (i % 20 == 0) s.w.advance(kSecond / 20);
-    most_behind = std::max(most_behind, 5u + i + 1 - s.w[kSub].sequences().size());
+    most_behind = std::max(most_behind, 5 + i + 1 - s.w[kSub].sequences().size());
   }
   s.w.advance(3 * kSecond);  // it RESUMEs each time and falls behind again: a bound's length each
   EXPECT_LE(most_behind, 20u);

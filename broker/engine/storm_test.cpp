@@ -265,22 +265,22 @@ void seeds(Faults faults, std::uint64_t count) {
 }
 
 TEST(Storm, LinksOnly) {
-  seeds({}, 60);
+  seeds({}, 30);
 }
 TEST(Storm, LinksAndSubscribers) {
-  seeds({false, true, false}, 60);
+  seeds({false, true, false}, 30);
 }
 TEST(Storm, LinksAndBrokers) {
-  seeds({true, false, false}, 60);
+  seeds({true, false, false}, 30);
 }
 TEST(Storm, LinksBrokersAndSubscribers) {
-  seeds({true, true, false}, 60);
+  seeds({true, true, false}, 30);
 }
 TEST(Storm, BeyondTheDetachBound) {
-  seeds({false, false, true}, 60);
+  seeds({false, false, true}, 30);
 }
 TEST(Storm, BeyondTheDetachBoundWithKills) {
-  seeds({true, true, true}, 60);
+  seeds({true, true, true}, 30);
 }
 
 }  // namespace

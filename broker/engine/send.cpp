@@ -1,0 +1,258 @@
+// What goes out to a downstream: messages pulled from the log while its session has room, announcements before them,
+// GAPs in their place.
+#include <algorithm>
+
+#include "broker/engine/core.hpp"
+
+namespace portolan::broker::core {
+namespace {
+
+constexpr std::uint32_t kTurnMessages = 64;  // of one downstream before the next has its turn
+constexpr std::uint32_t kTopicMessages = 8;  // of one topic before the next of the same downstream
+
+}  // namespace
+
+// ------------------------------------------------------------------ sending
+
+void Core::make_ready(std::uint32_t d, std::uint32_t topic) {
+  Lag& l = lag(d, topic);
+  if (!l.attached || !l.sendable || l.sent == kNil || !may_send(d)) return;
+  if (l.queued) {  // since before it was detached, say
+    queue_downstream(d);
+    return;
+  }
+  DownLane& lane = downstreams_[d].lanes[data_lane(log_.topic(topic).lane)];
+  l.queued = true;
+  l.next_ready = kNil;
+  (lane.ready_tail == kNil ? lane.ready_head : lag(d, lane.ready_tail).next_ready) = topic;
+  lane.ready_tail = topic;
+  queue_downstream(d);
+}
+
+void Core::queue_downstream(std::uint32_t d) {
+  Downstream& down = downstreams_[d];
+  if (down.queued || !may_send(d)) return;  // who cannot be served is not kept in line: it would be served for ever
+  bool ready = false;
+  for (const DownLane& lane : down.lanes) ready = ready || (lane.ready_head != kNil && !lane.blocked);
+  if (!ready) return;
+  down.queued = true;
+  down.next_ready = kNil;
+  (ready_tail_ == kNil ? ready_head_ : downstreams_[ready_tail_].next_ready) = d;
+  ready_tail_ = d;
+}
+
+void Core::serve(std::uint32_t d) {
+  Downstream& down = downstreams_[d];
+  std::uint32_t left = kTurnMessages;
+  for (DownLane& lane : down.lanes) {
+    while (left > 0 && may_send(d) && !lane.blocked && lane.ready_head != kNil) {
+      const std::uint32_t topic = lane.ready_head;
+      Lag& l = lag(d, topic);
+      lane.ready_head = l.next_ready;
+      if (lane.ready_head == kNil) lane.ready_tail = kNil;
+      l.queued = false;
+      Pull pull = Pull::more;
+      for (std::uint32_t i = 0; i < kTopicMessages && left > 0 && pull == Pull::more; ++i, --left) {
+        pull = pull_one(d, topic);
+      }
+      if (pull == Pull::blocked) lane.blocked = true;
+      if (pull != Pull::empty) make_ready(d, topic);
+    }
+  }
+  queue_downstream(d);
+}
+
+Core::Pull Core::pull_one(std::uint32_t d, std::uint32_t topic) {
+  Lag& l = lag(d, topic);
+  if (!l.attached || !l.sendable || l.sent == kNil || !may_send(d)) return Pull::empty;
+  const std::uint32_t e = l.sent;
+  const Entry& entry = log_.entry(e);
+  const std::uint32_t s = entry.stream;
+  if (entry.is_gap()) return pull_gap(d, topic);
+  if (CatchUp* job = catch_up_of(d, s); job != nullptr && entry.sequence >= job->next) {
+    if (entry.sequence > job->next) return pull_by_sequence(d, topic, *job);
+    end_catch_up(d, s);
+  }
+  if (cursor(d, s) != 0 && entry.sequence >= cursor(d, s)) {
+    const Pull sent = send_entry(d, e, true);
+    if (sent != Pull::more) return sent;
+  }
+  l.sent = next_eligible(d, entry.next);
+  release_skipped(d, topic);
+  return l.sent == kNil ? Pull::empty : Pull::more;
+}
+
+// What lies between is served as it comes from the home, wherever it stands in the log; its places there are passed
+// later, and only then count as delivered.
+Core::Pull Core::pull_by_sequence(std::uint32_t d, std::uint32_t topic, CatchUp& job) {
+  const std::uint32_t s = job.stream;
+  const Stream& stream = log_.stream(s);
+  const std::uint32_t e = log_.find(s, job.next);
+  if (e != kNil) {
+    const Pull sent = send_entry(d, e, false);
+    if (sent != Pull::more) return sent;
+    ++job.next;
+  } else if (stream.gap_first <= job.next && job.next <= stream.gap_last) {
+    if (!tell_gap(d, s, job.next, stream.gap_last, stream.gap_reason)) {
+      downstreams_[d].control_blocked = jobs_due_ = true;
+      return Pull::blocked;
+    }
+    if (stream.gap_last >= stream.contiguous) {
+      end_catch_up(d, s);
+      make_ready(d, topic);
+      return Pull::more;
+    }
+    job.next = stream.gap_last + 1;
+  } else {
+    return Pull::empty;  // until more of it has come
+  }
+  job.since_ns = now_.mono_ns;
+  return Pull::more;
+}
+
+Core::Pull Core::send_entry(std::uint32_t d, std::uint32_t e, bool in_log_order) {
+  Downstream& down = downstreams_[d];
+  const Entry& entry = log_.entry(e);
+  const std::uint32_t s = entry.stream, topic = entry.topic;
+  const Lane lane = log_.topic(topic).lane;
+  DownLane& dl = down.lanes[data_lane(lane)];
+  if (dl.sent - dl.delivered >= down_ring_ - 1) return Pull::blocked;  // until `delivered` rises
+  if (!announced_.test(d, s) && !announce(d, s)) {
+    down.control_blocked = jobs_due_ = true;
+    return Pull::blocked;
+  }
+  std::uint32_t number = 0;
+  const Outgoing out{entry.message, topic + 1, s + 1, entry.sequence, 0};
+  switch (endpoint_.send(now_, slots_[down.slot].session, lane, out, number)) {
+    case SendResult::ok: {
+      Lag& l = lag(d, topic);
+      in_flight(d, data_lane(lane), number) = {in_log_order ? topic : kNil, e, l.epoch};
+      dl.sent = number;
+      if (in_log_order) ++l.inflight;
+      ++counters.delivered_out;
+      break;
+    }
+    case SendResult::no_room:
+      return Pull::blocked;
+    case SendResult::not_up:
+      return Pull::empty;  // its end comes as an event
+    case SendResult::too_long:
+      if (!tell_gap(d, s, entry.sequence, entry.sequence, static_cast<std::uint32_t>(GapReason::refused))) {
+        down.control_blocked = jobs_due_ = true;
+        return Pull::blocked;
+      }
+      break;
+  }
+  return Pull::more;
+}
+
+Core::Pull Core::pull_gap(std::uint32_t d, std::uint32_t topic) {
+  Lag& l = lag(d, topic);
+  const Entry& entry = log_.entry(l.sent);
+  const std::uint64_t c = cursor(d, entry.stream);
+  // Whoever has passed it already, or never wanted it, is not told; nor who hears of it with the STREAM.
+  const bool wanted = c != 0 && c <= entry.last && should_serve(d, entry.stream);
+  const bool announced = announced_.test(d, entry.stream);
+  const bool with_stream = wanted && !announced && entry.last <= log_.stream(entry.stream).contiguous;
+  if (with_stream ? !announce(d, entry.stream)
+                  : wanted && !tell_gap(d, entry.stream, std::max(entry.sequence, c), entry.last, entry.reason)) {
+    downstreams_[d].control_blocked = jobs_due_ = true;
+    return Pull::blocked;
+  }
+  l.sent = next_eligible(d, entry.next);
+  release_skipped(d, topic);
+  return l.sent == kNil ? Pull::empty : Pull::more;
+}
+
+// ------------------------------------------------------------------ announcing, gaps
+
+// The one-hop rule: another broker is served only what is published here.
+bool Core::should_serve(std::uint32_t d, std::uint32_t s) const {
+  const Stream& stream = log_.stream(s);
+  return stream.home == Home::local || (stream.home == Home::remote && !downstreams_[d].broker);
+}
+
+bool Core::announce(std::uint32_t d, std::uint32_t s, bool check) {
+  const Stream& stream = log_.stream(s);
+  const std::uint32_t topic = stream.topic;
+  if (room(d) < 3) return false;
+  if (!tell_topic(d, topic)) return false;
+  wire::StreamBody body;
+  body.alias = s + 1;
+  body.topic = topic + 1;
+  body.publisher = stream.publisher;
+  body.incarnation = stream.incarnation;
+  body.start = std::max<std::uint64_t>(cursor(d, s), 1);
+  body.previous_incarnation = stream.previous_incarnation;
+  body.previous_last = stream.previous_last;
+  body.interest = downstreams_[d].interest_version;
+  if (!tell(d, PTL_C_STREAM, body)) return false;
+  announced_.set(d, s);
+  if (check) tell_what_is_gone(d, s);
+  return true;
+}
+
+// A start cursor promises everything from there on. What is no longer held of it (a GAP told in a session that ended
+// before it came, say) is told again, or asked of the home.
+void Core::tell_what_is_gone(std::uint32_t d, std::uint32_t s) {
+  const Stream& stream = log_.stream(s);
+  std::uint64_t missing = cursor(d, s);
+  if (stream.home == Home::local) {
+    tell_missing(d, s, missing);
+    return;
+  }
+  while (missing <= stream.contiguous && log_.find(s, missing) != kNil) ++missing;
+  if (missing <= stream.contiguous) ask_home(s, missing);
+}
+
+bool Core::tell_topic(std::uint32_t d, std::uint32_t topic) {
+  Lag& l = lag(d, topic);
+  if (l.topic_told) return true;
+  wire::TopicBody body;
+  body.alias = topic + 1;
+  body.lane = static_cast<std::uint8_t>(log_.topic(topic).lane);
+  body.name = log_.name_of(topic);
+  l.topic_told = tell(d, PTL_C_TOPIC, body);
+  return l.topic_told;
+}
+
+bool Core::should_announce(std::uint32_t d, std::uint32_t s) const {
+  const Stream& stream = log_.stream(s);
+  const Lag& l = lag(d, stream.topic);
+  if (!l.attached || !l.sendable || announced_.test(d, s) || !should_serve(d, s)) return false;
+  return stream.home == Home::local || stream.covered;
+}
+
+// At once where the control queue has room, so that a start cursor is there before any message; else by run_announce.
+void Core::announce_soon(std::uint32_t d, std::uint32_t s) {
+  if (downstreams_[d].slot == kNil || !should_announce(d, s)) return;
+  if (cursor(d, s) == 0) return;
+  if (may_send(d) && downstreams_[d].announce_at == kNil && room(d) > kControlReserve && announce(d, s)) return;
+  downstreams_[d].announce_at = std::min(downstreams_[d].announce_at, s);
+  jobs_due_ = true;
+}
+
+void Core::run_announce(std::uint32_t d) {
+  Downstream& down = downstreams_[d];
+  if (down.announce_at == kNil || down.syncing) return;
+  for (; !down.detached && down.announce_at < log_.streams(); ++down.announce_at) {
+    const std::uint32_t s = down.announce_at;
+    if (!should_announce(d, s) || cursor(d, s) == 0) continue;
+    if (room(d) > kControlReserve && announce(d, s)) continue;
+    jobs_due_ = true;
+    return;
+  }
+  down.announce_at = kNil;
+}
+
+bool Core::tell_gap(std::uint32_t d, std::uint32_t s, std::uint64_t first, std::uint64_t last, std::uint32_t reason) {
+  if (room(d) <= kControlReserve || (!announced_.test(d, s) && !announce(d, s, false))) return false;
+  if (!tell(d, PTL_C_GAP, wire::GapBody{first, last, s + 1, reason})) return false;
+  // Counted where it meets the application: a GAP told to a broker is told by that broker in turn.
+  if (!downstreams_[d].broker && reason < 8) {
+    counters.gaps_told[reason] += last == wire::kUnknownLast ? 1 : last - first + 1;
+  }
+  return true;
+}
+
+}  // namespace portolan::broker::core
