@@ -9,6 +9,8 @@
 
 namespace portolan::broker::client {
 
+inline constexpr std::uint64_t kEnded = ~0ull;  // next sequence of a stream that an open-ended gap has ended
+
 class Cursors {
  public:
   Cursors(Context& context, Arena& arena);
