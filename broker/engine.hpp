@@ -36,6 +36,7 @@ struct EngineCounters {
   std::uint64_t gaps_told[8] = {};  // messages in GAPs told to downstreams, by GapReason
   std::uint64_t detached = 0, resumed = 0, interest_mended = 0, retained_messages = 0, retained_bytes = 0;
   std::uint64_t retention_expired = 0, backlog_bytes_high = 0;
+  std::uint64_t bad_control = 0, events_dropped = 0;
 };
 
 class Engine {

@@ -208,7 +208,7 @@ class Core {
   void on_busy(std::uint32_t slot, const wire::BusyBody& body);
   void on_gone(std::uint32_t slot, const wire::GoneBody& body);
   void on_ask(std::uint32_t slot, const wire::AskBody& body);
-  void bad_control() { ++bad_controls_; }
+  void bad_control() { ++counters.bad_control; }
   template <typename Body>
   bool tell(std::uint32_t d, std::uint32_t control, const Body& body);
   std::uint32_t room(std::uint32_t d) const;
@@ -368,7 +368,6 @@ class Core {
 
   Event* events_;
   std::uint32_t event_head_ = 0, event_count_ = 0;
-  std::uint64_t events_dropped_ = 0, bad_controls_ = 0;
 
   std::uint32_t ready_head_ = kNil, ready_tail_ = kNil;  // downstreams with something to send
   std::uint32_t dirty_head_ = kNil;                      // slots whose `delivered` may rise

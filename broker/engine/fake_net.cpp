@@ -1,5 +1,7 @@
 #include "broker/engine/fake_net.hpp"
 
+#include <malloc.h>
+
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
@@ -334,13 +336,26 @@ std::uint64_t Client::gap_messages() const {
 }
 
 World::World(std::vector<std::uint64_t> broker_ids) : ids(std::move(broker_ids)) {
+  // Memory of the last world serves the next: giving it back and faulting it in again would be most of a storm's time.
+  mallopt(M_MMAP_MAX, 0);
+  mallopt(M_TRIM_THRESHOLD, 1 << 30);
   Hub::get().reset();
   limits = Limits::sim();
   limits.downstreams = limits.sessions = 24;
   limits.messages = limits.small_blocks = 4'096;
   limits.small_slots = limits.large_slots = 16;
+  // Small tables: a storm makes hundreds of engines, and touching their memory would be all its time.
+  limits.topics = 32;
+  limits.streams = 128;
+  limits.filters = 128;
+  limits.filters_per_downstream = 32;
   client_limits = Limits::sim_client();
+  client_limits.topics = 32;
+  client_limits.streams = 128;
+  client_limits.filters = 32;
+  client_limits.filters_per_downstream = 32;
   client_limits.messages = client_limits.small_blocks = 4'096;
+  client_limits.small_block_bytes = limits.small_block_bytes = 320;
   client_limits.small_slots = client_limits.large_slots = 16;
 }
 World::~World() {
@@ -364,8 +379,10 @@ void World::start_broker(std::uint64_t id) {
   config.topics = rules;
   config.detach_ns = detach_ns;
   config.detach_bytes = detach_bytes;
-  b.memory.assign(Engine::bytes_needed(limits), 0);
-  b.engine = std::make_unique<Engine>(limits, config, b.memory);
+  const std::size_t bytes = Engine::bytes_needed(limits);
+  b.engine.reset();
+  b.memory.reset(new std::uint8_t[bytes]);
+  b.engine = std::make_unique<Engine>(limits, config, std::span(b.memory.get(), bytes));
   b.engine->tick(now);
 }
 
@@ -383,8 +400,10 @@ Client& World::client(std::uint64_t id, std::uint64_t broker_id) {
   config.identity.id = id;
   config.identity.incarnation = c.incarnation;
   config.broker.id = broker_id;
-  c.memory.assign(ClientEngine::bytes_needed(client_limits), 0);
-  c.engine = std::make_unique<ClientEngine>(client_limits, config, c.memory);
+  const std::size_t bytes = ClientEngine::bytes_needed(client_limits);
+  c.engine.reset();
+  c.memory.reset(new std::uint8_t[bytes]);
+  c.engine = std::make_unique<ClientEngine>(client_limits, config, std::span(c.memory.get(), bytes));
   return c;
 }
 

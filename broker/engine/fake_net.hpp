@@ -96,7 +96,7 @@ struct Client {
   std::uint64_t id = 0;
   std::uint64_t broker = 0;
   std::uint32_t incarnation = 1;
-  std::vector<std::uint8_t> memory;
+  std::unique_ptr<std::uint8_t[]> memory;  // not cleared: the arena makes what it hands out
   std::unique_ptr<ClientEngine> engine;
   std::vector<Got> got;  // deliveries and gaps in their order
   std::vector<Event> events;
@@ -110,7 +110,7 @@ struct Client {
 struct Broker {
   std::uint64_t id = 0;
   std::uint32_t incarnation = 1;
-  std::vector<std::uint8_t> memory;
+  std::unique_ptr<std::uint8_t[]> memory;  // not cleared: the arena makes what it hands out
   std::unique_ptr<Engine> engine;
   std::vector<Event> events;
 };

@@ -194,7 +194,7 @@ void Core::pump() {
 
 void Core::push_event(const Event& event) {
   if (event_count_ == limits_.events) {
-    ++events_dropped_;
+    ++counters.events_dropped;
     return;
   }
   events_[(event_head_ + event_count_++) % limits_.events] = event;
