@@ -273,6 +273,19 @@ TEST_F(Client, OffersAgainFromTheFirstKeptAfterAReconnect) {
   EXPECT_EQ(engine_->counters().offered_again, 3u);
 }
 
+TEST_F(Client, AnnouncesAlsoWhatIsAllReceived) {
+  up();
+  publish();
+  answer(1, 1);
+  seen();
+  down();
+  told();
+  up();
+  EXPECT_EQ(told(), "begin@0, end@0, TOPIC t, STREAM 2");
+  publish();
+  EXPECT_EQ(told(), "");
+}
+
 TEST_F(Client, RefusesWhenMemoryIsFullAndKeepsNothingOfIt) {
   up();
   for (int i = 0; i < 16; ++i) EXPECT_NE(publish(), 0u);

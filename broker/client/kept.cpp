@@ -70,6 +70,7 @@ ClientEngine::Published Kept::publish(Now now, std::string_view topic, Lane lane
 
 void Kept::session_up() {
   no_room_ = 0;
+  announce_at_ = 0;
   std::fill_n(answered_, std::size_t{kAnswered} * kLanes, Answered{});
   for (LaneQueue& lane : lanes_) {
     for (std::uint32_t n = lane.head; n != kNil; n = nodes_[n].lane_next) {
@@ -85,7 +86,13 @@ void Kept::session_down() {
   for (LaneQueue& lane : lanes_) lane.to_accept = kNil;
 }
 
+// Each topic ever published on is announced in each session, also where nothing is kept: a broker that lost its memory
+// then knows from where on it has nothing, and can tell those who wait a GAP.
 void Kept::send_all(Now now) {
+  while (c_.session != kNil && announce_at_ < c_.topics.used()) {
+    if (streams_[announce_at_].next > 1 && !announce(now, announce_at_)) break;
+    ++announce_at_;
+  }
   for (std::uint32_t lane = 1; lane < kLanes; ++lane) send_lane(now, lane);
 }
 
@@ -152,7 +159,8 @@ void Kept::progress() {
 bool Kept::announce(Now now, std::uint32_t topic) {
   Stream& stream = streams_[topic];
   if (stream.announced == c_.generation) return true;
-  const std::uint64_t holes = nodes_[stream.last].sequence - nodes_[stream.first].sequence + 1 - stream.kept;
+  const bool any = stream.first != kNil;
+  const std::uint64_t holes = any ? nodes_[stream.last].sequence - nodes_[stream.first].sequence + 1 - stream.kept : 0;
   const std::uint64_t wanted = std::min<std::uint64_t>(holes + kControlReserve, c_.limits.control_queue / 2);
   if (c_.endpoint.control_room(c_.session) < wanted) return false;
   stream.announced = c_.generation;
@@ -161,11 +169,11 @@ bool Kept::announce(Now now, std::uint32_t topic) {
           wire::StreamBody{.alias = topic + 1,
                            .topic = topic + 1,
                            .publisher = c_.identity.id,
-                           .start = nodes_[stream.first].sequence,
+                           .start = any ? nodes_[stream.first].sequence : stream.next,
                            .previous_last = 0,
                            .incarnation = c_.identity.incarnation,
                            .previous_incarnation = 0});
-  for (std::uint32_t n = stream.first; nodes_[n].topic_next != kNil; n = nodes_[n].topic_next) {
+  for (std::uint32_t n = stream.first; any && nodes_[n].topic_next != kNil; n = nodes_[n].topic_next) {
     const std::uint64_t missing = nodes_[n].sequence + 1;
     const std::uint64_t next = nodes_[nodes_[n].topic_next].sequence;
     if (missing < next) tell_hole(now, topic, missing, next - 1);
