@@ -64,7 +64,7 @@ class Kept {
   LaneQueue lanes_[kLanes];
   Answered* answered_;
   std::uint32_t announce_at_ = 0;  // next topic to announce in this session
-  std::uint32_t no_room_ = 0;  // bit per lane
+  std::uint32_t no_room_ = 0;      // bit per lane
 };
 
 }  // namespace portolan::broker::client
