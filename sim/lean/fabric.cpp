@@ -13,7 +13,9 @@ bool is_plain(const plan::Impairments& is) {
          is.duplicate == 0;
 }
 
-void add(Parts& parts, const link::Fate& fate, std::uint64_t delay_ns) {
+}  // namespace
+
+void add_hop(Parts& parts, const link::Fate& fate, std::uint64_t delay_ns) {
   const auto rest = static_cast<std::int64_t>(delay_ns) - static_cast<std::int64_t>(fate.serialisation_ns) -
                     static_cast<std::int64_t>(fate.queueing_ns);
   parts.serialisation_ns += static_cast<std::int64_t>(fate.serialisation_ns);
@@ -22,24 +24,30 @@ void add(Parts& parts, const link::Fate& fate, std::uint64_t delay_ns) {
   parts.propagation_ns += rest - jitter;
 }
 
-}  // namespace
-
-Expected<std::unique_ptr<Fabric>> Fabric::make(const plan::Plan& plan, Arrive arrive) {
-  std::unique_ptr<Fabric> fabric(new Fabric(plan, std::move(arrive)));
-  fabric->directions_.reserve(plan.links.size() * 2);
-  for (plan::Index l = 0; l < plan.links.size(); ++l) {
+Expected<void> Fabric::make_directions() {
+  directions_.reserve(plan_.links.size() * 2);
+  for (plan::Index l = 0; l < plan_.links.size(); ++l) {
     for (const bool reverse : {false, true}) {
-      auto model = link::LinkModel::make(plan, l, reverse);
+      auto model = link::LinkModel::make(plan_, l, reverse);
       if (!model) return tl::unexpected<Error>(model.error());
-      fabric->directions_.push_back(std::move(*model));
+      directions_.push_back(std::move(*model));
     }
   }
-  fabric->routes_ = std::make_unique<Routes>(plan, fabric->directions_);
-  return fabric;
+  return {};
 }
 
-void Fabric::converge() {
-  routes_->converge(now_ns());
+Expected<std::unique_ptr<Fabric>> LeanFabric::make(const plan::Plan& plan, Outputs outputs) {
+  std::unique_ptr<LeanFabric> fabric(new LeanFabric(plan, std::move(outputs)));
+  if (auto made = fabric->make_directions(); !made) return tl::unexpected<Error>(made.error());
+  fabric->routes_ = std::make_unique<Routes>(plan, fabric->directions_);
+  return std::unique_ptr<Fabric>(std::move(fabric));
+}
+
+void LeanFabric::links_changed() {
+  at(now_ns() + static_cast<std::uint64_t>(plan_.convergence_ns), [this] {
+    routes_->converge(now_ns());
+    outputs_.path_change(routes_->epoch());
+  });
 }
 
 void Fabric::lost(const Datagram& datagram, link::Drop why) {
@@ -51,7 +59,7 @@ void Fabric::lost(const Datagram& datagram, link::Drop why) {
   }
 }
 
-void Fabric::send(std::unique_ptr<Datagram> datagram) {
+void LeanFabric::send(std::unique_ptr<Datagram> datagram) {
   ++counters_.sent;
   counters_.sent_bytes += datagram->bytes.size();
   const plan::Index from = plan_.processes[datagram->from].node;
@@ -59,25 +67,21 @@ void Fabric::send(std::unique_ptr<Datagram> datagram) {
   if (from == to) {  // loopback: a constant
     const auto delay = static_cast<std::uint64_t>(plan_.nodes[from].loopback_delay_ns);
     datagram->network.propagation_ns += static_cast<std::int64_t>(delay);
-    at(now_ns() + delay, [this, d = std::move(datagram)]() mutable {
-      ++counters_.arrived;
-      arrive_(std::move(d));
-    });
+    at(now_ns() + delay, [this, d = std::move(datagram)]() mutable { arrived(std::move(d)); });
     return;
   }
   forward(std::move(datagram), from);
 }
 
-void Fabric::at_node(std::unique_ptr<Datagram> datagram, plan::Index node) {
+void LeanFabric::at_node(std::unique_ptr<Datagram> datagram, plan::Index node) {
   if (node == plan_.processes[datagram->to].node) {
-    ++counters_.arrived;
-    arrive_(std::move(datagram));
+    arrived(std::move(datagram));
   } else {
     forward(std::move(datagram), node);
   }
 }
 
-void Fabric::forward(std::unique_ptr<Datagram> datagram, plan::Index node) {
+void LeanFabric::forward(std::unique_ptr<Datagram> datagram, plan::Index node) {
   const plan::Index to = plan_.processes[datagram->to].node;
   std::uint64_t plain_ns = 0;
   while (true) {
@@ -124,10 +128,10 @@ void Fabric::forward(std::unique_ptr<Datagram> datagram, plan::Index node) {
     }
     if (fate.copies == 2) {
       auto copy = std::make_unique<Datagram>(*datagram);
-      add(copy->network, fate, fate.deliver_at_ns[1] - now);
+      add_hop(copy->network, fate, fate.deliver_at_ns[1] - now);
       at(fate.deliver_at_ns[1], [this, next, d = std::move(copy)]() mutable { at_node(std::move(d), next); });
     }
-    add(datagram->network, fate, fate.deliver_at_ns[0] - now);
+    add_hop(datagram->network, fate, fate.deliver_at_ns[0] - now);
     at(fate.deliver_at_ns[0], [this, next, d = std::move(datagram)]() mutable { at_node(std::move(d), next); });
     return;
   }

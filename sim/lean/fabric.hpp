@@ -1,11 +1,12 @@
-// The network in lean fidelity: datagrams go hop by hop over LinkModels on ns-3's scheduler, along Routes. No IP stack;
-// what IP, UDP, Ethernet and VXLAN add on the wire is charged as bytes. One event a hop; a veth without impairments
-// costs none.
+// What carries datagrams between processes, in either fidelity (`Fabric`), and the lean one: hop by hop over LinkModels
+// on ns-3's scheduler, along Routes. No IP stack there; what IP, UDP, Ethernet and VXLAN add on the wire is charged as
+// bytes. One event a hop; a veth without impairments costs none. sim/full/ has the other.
 #pragma once
 
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "scenarios/plan/plan.hpp"
@@ -37,32 +38,60 @@ struct FabricCounters {
   std::uint64_t lost_impaired = 0, lost_impaired_bytes = 0;  // of those by loss and bursts (not cuts, not queues)
 };
 
+// One virtual call a datagram; everything a hop costs is behind it.
 class Fabric {
  public:
-  using Arrive = std::function<void(std::unique_ptr<Datagram>)>;
-  static Expected<std::unique_ptr<Fabric>> make(const plan::Plan& plan, Arrive arrive);
+  struct Outputs {
+    std::function<void(std::unique_ptr<Datagram>)> arrive;
+    std::function<void(std::uint64_t epoch)> path_change;  // a link's change has reached every routing table
+  };
+  virtual ~Fabric() = default;
+  Fabric(const Fabric&) = delete;
+  Fabric& operator=(const Fabric&) = delete;
 
   // Leaves its process's host at the run's present time. The caller's order is the wire's order.
-  void send(std::unique_ptr<Datagram> datagram);
-  // After a link's change and the plan's convergence.
-  void converge();
-  std::uint64_t epoch() const { return routes_->epoch(); }
+  virtual void send(std::unique_ptr<Datagram> datagram) = 0;
+  // Links went down or came up now, by the plan's faults, which the LinkModels know: new paths follow in their time.
+  virtual void links_changed() = 0;
+  virtual const char* fidelity() const = 0;
+  // Counters beyond FabricCounters, for the runner's rows.
+  virtual void extra_counters(const std::function<void(const std::string&, std::uint64_t)>&) const {}
   const FabricCounters& counters() const { return counters_; }
   const link::LinkModel& direction(plan::Index link, bool reverse) const {
     return directions_[2 * link + (reverse ? 1 : 0)];
   }
 
- private:
-  Fabric(const plan::Plan& plan, Arrive arrive) : plan_(plan), arrive_(std::move(arrive)) {}
-  void forward(std::unique_ptr<Datagram> datagram, plan::Index node);
-  void at_node(std::unique_ptr<Datagram> datagram, plan::Index node);
+ protected:
+  Fabric(const plan::Plan& plan, Outputs outputs) : plan_(plan), outputs_(std::move(outputs)) {}
+  Expected<void> make_directions();
+  void arrived(std::unique_ptr<Datagram> datagram) {
+    ++counters_.arrived;
+    outputs_.arrive(std::move(datagram));
+  }
   void lost(const Datagram& datagram, link::Drop why);
 
   const plan::Plan& plan_;
-  Arrive arrive_;
-  std::vector<link::LinkModel> directions_;
-  std::unique_ptr<Routes> routes_;
+  Outputs outputs_;
+  std::vector<link::LinkModel> directions_;  // [2 * link], a to b, and [2 * link + 1]
   FabricCounters counters_;
+};
+
+// What a link's hop has cost, added to the parts of a journey.
+void add_hop(Parts& parts, const link::Fate& fate, std::uint64_t delay_ns);
+
+class LeanFabric final : public Fabric {
+ public:
+  static Expected<std::unique_ptr<Fabric>> make(const plan::Plan& plan, Outputs outputs);
+  void send(std::unique_ptr<Datagram> datagram) override;
+  void links_changed() override;
+  const char* fidelity() const override { return "lean"; }
+
+ private:
+  using Fabric::Fabric;
+  void forward(std::unique_ptr<Datagram> datagram, plan::Index node);
+  void at_node(std::unique_ptr<Datagram> datagram, plan::Index node);
+
+  std::unique_ptr<Routes> routes_;
 };
 
 }  // namespace portolan::sim

@@ -31,7 +31,6 @@ class Simulation {
   void fault_on(plan::Index fault);
   void fault_off(plan::Index fault);
   void mark(record::Kind kind, std::uint64_t value);
-  void convergence_after_change();
   void each_second(std::uint64_t second);
   void link_counters();
   std::uint64_t finish();
@@ -67,14 +66,17 @@ Expected<void> Simulation::build() {
   if (!workload) return tl::unexpected<Error>(workload.error());
   workload_ = std::make_unique<load::Workload>(std::move(*workload));
   for (const load::ReplayNote& note : workload_->notes()) std::fprintf(stderr, "%s\n", note.text.c_str());
-  auto fabric = Fabric::make(plan_, [this](std::unique_ptr<Datagram> d) {
+  Fabric::Outputs outputs;
+  outputs.arrive = [this](std::unique_ptr<Datagram> d) {
     Host* host = now_running_[d->to];
     if (host == nullptr || !host->alive()) {
       ++no_process_;
       return;
     }
     host->arrive(std::move(d));
-  });
+  };
+  outputs.path_change = [this](std::uint64_t epoch) { mark(record::Kind::path_change, epoch); };
+  auto fabric = options_.make_fabric(plan_, std::move(outputs));
   if (!fabric) return tl::unexpected<Error>(fabric.error());
   fabric_ = std::move(*fabric);
   world_ = std::make_unique<World>(World{plan_, *fabric_, journeys_, options_.seed});
@@ -145,20 +147,13 @@ void Simulation::schedule_faults() {
   }
 }
 
-void Simulation::convergence_after_change() {
-  at(now_ns() + static_cast<std::uint64_t>(plan_.convergence_ns), [this] {
-    fabric_->converge();
-    mark(record::Kind::path_change, fabric_->epoch());
-  });
-}
-
 void Simulation::fault_on(plan::Index index) {
   const plan::Fault& fault = plan_.faults[index];
   mark(record::Kind::fault_on, index);
   switch (fault.kind) {
     case plan::FaultKind::cut:
     case plan::FaultKind::partition:
-      convergence_after_change();
+      fabric_->links_changed();
       break;  // the LinkModel knows the plan's cuts itself
     case plan::FaultKind::kill:
     case plan::FaultKind::restart:
@@ -195,7 +190,7 @@ void Simulation::fault_off(plan::Index index) {
   switch (fault.kind) {
     case plan::FaultKind::cut:
     case plan::FaultKind::partition:
-      convergence_after_change();
+      fabric_->links_changed();
       break;
     case plan::FaultKind::kill:
     case plan::FaultKind::restart:
@@ -259,6 +254,7 @@ void Simulation::link_counters() {
   add("fabric/no_path", f.no_path);
   add("fabric/hop_limit", f.hop_limit);
   add("fabric/no_process", no_process_);
+  fabric_->extra_counters(add);
   add("journeys/forgotten", journeys_.forgotten());
 }
 
@@ -287,6 +283,8 @@ std::uint64_t Simulation::finish() {
   record::Row fidelity;
   fidelity.text = runner_->text("virtual_time");
   fidelity.value = 1;
+  runner_->add(record::Kind::fidelity, fidelity);
+  fidelity.text = runner_->text(fabric_->fidelity());
   runner_->add(record::Kind::fidelity, fidelity);
   std::uint64_t hash = 0;
   for (const auto& host : hosts_) {

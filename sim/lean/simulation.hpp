@@ -1,9 +1,10 @@
-// A run of a plan in lean fidelity: builds network and hosts, plays the fault timeline, samples counters each second
-// and writes records. One simulation per process (ns-3's scheduler is global).
+// A run of a plan: builds hosts over a fabric of either fidelity, plays the fault timeline, samples counters each
+// second and writes records. One simulation per process (ns-3's scheduler is global).
 #pragma once
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -15,6 +16,7 @@
 namespace portolan::sim {
 
 struct RunOptions {
+  std::function<Expected<std::unique_ptr<Fabric>>(const plan::Plan&, Fabric::Outputs)> make_fabric = LeanFabric::make;
   std::string records;        // folder of the record files; exists
   std::string replay_folder;  // where relative replay paths start
   std::array<std::uint8_t, 32> plan_sha256{};
