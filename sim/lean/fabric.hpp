@@ -11,6 +11,7 @@
 
 #include "scenarios/plan/plan.hpp"
 #include "sim/lean/journeys.hpp"
+#include "sim/lean/pool.hpp"
 #include "sim/lean/routes.hpp"
 #include "sim/link/link_model.hpp"
 
@@ -20,7 +21,7 @@ inline constexpr std::uint32_t kIpUdpEthernetBytes = 20 + 8 + 14;
 inline constexpr std::uint32_t kVxlanBytes = 50;  // outer Ethernet, IPv4, UDP, VXLAN (RFC 7348), between edges
 inline constexpr std::uint32_t kHopsMax = 64;
 
-struct Datagram {
+struct Datagram : Pooled {
   std::vector<std::uint8_t> bytes;
   plan::Index from = 0;  // processes
   plan::Index to = 0;

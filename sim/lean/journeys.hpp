@@ -5,8 +5,6 @@
 #pragma once
 
 #include <cstdint>
-#include <deque>
-#include <unordered_map>
 #include <vector>
 
 namespace portolan::sim {
@@ -55,24 +53,42 @@ class Journeys {
     std::uint64_t fresh_ns;  // when it last went for the first time in this session
     std::int64_t repair_ns;  // what former sessions, lost with it, have cost
   };
+  // Most legs have one way on; those of a broker that fans out keep the others in `more`.
   struct Leg {
     Parts parts;  // up to `handled_ns`
     std::uint64_t handled_ns = 0;
+    std::uint64_t key = 0;
+    std::uint64_t made_ns = 0;
+    std::uint32_t process = 0;
+    std::uint32_t generation = 0;  // of this place; counted up when it is given back
+    bool used = false;
     bool repaired = false;
-    std::vector<Try> tries;
+    bool tried = false;
+    Try first{};
+    std::vector<Try> more;
   };
-  struct Name {
-    std::uint64_t key;
-    std::uint32_t process;
-    friend bool operator==(const Name&, const Name&) = default;
-  };
-  struct Hash {
-    std::size_t operator()(const Name& n) const { return n.key ^ (n.process * 0x9E3779B97F4A7C15ull); }
-  };
-  Leg& make(const Name& name, std::uint64_t now_ns);
+  static constexpr std::uint32_t kNone = ~0u;
 
-  std::unordered_map<Name, Leg, Hash> legs_;  // looked up only, never iterated
-  std::deque<std::pair<std::uint64_t, Name>> age_;
+  Leg* find(std::uint64_t key, std::uint32_t process);
+  Leg& make(std::uint64_t key, std::uint32_t process, std::uint64_t now_ns);
+  void forget_old(std::uint64_t now_ns);
+  void erase(std::uint32_t leg);
+  void grow();
+  std::size_t home(std::uint64_t key, std::uint32_t process) const;
+  std::size_t place(std::uint64_t key, std::uint32_t process) const;  // of it, or the free one where it would go
+  static Try& try_of(Leg& leg, const Departure& departure, std::uint64_t now_ns, bool& fresh);
+
+  // Open addressing over legs in the order in which they were made: a run makes and finds several million.
+  std::vector<std::uint32_t> table_;  // indexes into legs_, a power of two of them
+  std::vector<Leg> legs_;
+  std::vector<std::uint32_t> free_;
+  struct Made {
+    std::uint32_t leg;
+    std::uint32_t generation;
+  };
+  std::vector<Made> age_;  // as made, from `oldest_` on; packed when half of it is gone
+  std::size_t oldest_ = 0;
+  std::size_t count_ = 0;
   std::uint64_t forgotten_ = 0;
 };
 

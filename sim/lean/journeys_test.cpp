@@ -82,5 +82,28 @@ TEST(Journeys, ForgetTheOldAndCountThem) {
   EXPECT_FALSE(j.depart(1, 1, {2, 1, true, false}, Journeys::kForgetNs + 2).known);
 }
 
+TEST(Journeys, HundredThousandComeAndGoAndNoneIsMistakenForAnother) {
+  Journeys j;
+  Parts parts;
+  bool repaired = false;
+  for (std::uint64_t i = 0; i < 100'000; ++i) {
+    const std::uint64_t key = i * 0x9E3779B97F4A7C15ull;
+    j.published(key, 1, i, i + i % 97);
+    if (i < 700) continue;
+    const std::uint64_t old = i - 700;
+    const Travelled t = j.depart(old * 0x9E3779B97F4A7C15ull, 1, {2, 1, true, false}, i + 97);
+    ASSERT_TRUE(t.known);
+    ASSERT_EQ(t.parts.broker_ns, static_cast<std::int64_t>(old % 97)) << old;
+    j.arrive(t, Parts{}, 2, i + 97, i + 97);
+    ASSERT_TRUE(j.deliver(t.key, 2, i + 97, parts, repaired)) << old;
+    ASSERT_FALSE(j.deliver(t.key, 2, i + 97, parts, repaired)) << old;
+    ASSERT_EQ(sum(parts), static_cast<std::int64_t>(i + 97 - old)) << old;
+    if (old % 3 == 0) {
+      ASSERT_TRUE(j.deliver(t.key, 1, i + 97, parts, repaired)) << old;
+    }
+  }
+  EXPECT_EQ(j.forgotten(), 0u);
+}
+
 }  // namespace
 }  // namespace portolan::sim

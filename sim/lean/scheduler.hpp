@@ -9,6 +9,8 @@
 #include <cstdint>
 #include <utility>
 
+#include "sim/lean/pool.hpp"
+
 namespace portolan::sim {
 
 inline std::uint64_t now_ns() {
@@ -17,7 +19,7 @@ inline std::uint64_t now_ns() {
 
 // An event that owns a callable (move-only callables too, which ns-3's MakeEvent cannot hold).
 template <typename F>
-class OwnedEvent final : public ns3::EventImpl {
+class OwnedEvent final : public ns3::EventImpl, public Pooled {
  public:
   explicit OwnedEvent(F&& f) : f_(std::move(f)) {}
 
