@@ -25,10 +25,13 @@ struct PathId {
   friend bool operator==(const PathId&, const PathId&) = default;
 };
 
+// The IP header's ECN field (RFC 3168): a queue that would have dropped a capable datagram marks it instead.
+inline constexpr std::uint8_t kEcnNone = 0, kEcnCapable = 2, kEcnMarked = 3;
+
 struct DatagramView {
   const std::uint8_t* data = nullptr;
   std::uint32_t bytes = 0;
-  std::uint8_t ecn = 0;  // the IP header's ECN field
+  std::uint8_t ecn = kEcnNone;  // the IP header's ECN field, as it came
   std::span<const std::uint8_t> view() const { return {data, bytes}; }
 };
 
@@ -84,6 +87,7 @@ struct Transmit {
   std::uint32_t handle = 0;
   std::uint8_t lane = 0;
   bool retransmission = false;
+  std::uint8_t ecn = kEcnNone;  // what the host writes into the IP header's ECN field
   // Message keys carried (see message_key), for hosts that follow messages; not part of the datagram.
   std::array<std::uint64_t, 48> keys{};
   std::uint32_t key_count = 0;

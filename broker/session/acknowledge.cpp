@@ -73,6 +73,9 @@ Drop Endpoint::State::receive_ack(Session& s, std::span<const std::uint8_t> payl
     s.resort_base_ns = now.mono_ns;
     s.resort_shift = 0;
   }
+  // Both only grow: of ACKs that overtook one another the newest counts.
+  s.peer_received.bytes = std::max(s.peer_received.bytes, body.bytes);
+  s.peer_received.ce_marks = std::max(s.peer_received.ce_marks, body.ce_marks);
   progress_lanes(s, body.admitted, body.delivered);
   if (body.credit > s.credit_limit) s.credit_limit = body.credit;
   s.in.settle(body.settled);

@@ -334,6 +334,22 @@ std::uint64_t Endpoint::smoothed_rtt_ns(SessionId session) const {
   return s == nullptr ? 0 : s->rtt.smoothed();
 }
 
+bool Endpoint::peer_limits(SessionId session, PeerLimits& out) const {
+  const Session* s = s_->find(session);
+  if (s == nullptr || s->state != SessionState::up) return false;
+  out = s->peer_limits;
+  return true;
+}
+
+bool Endpoint::stats(SessionId session, SessionStats& out) const {
+  const Session* s = s_->find(session);
+  if (s == nullptr || s->state != SessionState::up) return false;
+  out.fragment_bytes = s->options.fragment_bytes;
+  out.peer_bytes = s->peer_received.bytes;
+  out.peer_ce_marks = s->peer_received.ce_marks;
+  return true;
+}
+
 bool Endpoint::tag_key_for_test(SessionId session, std::array<std::uint8_t, 16>& key) const {
   const Session* s = s_->find(session);
   if (s == nullptr) return false;

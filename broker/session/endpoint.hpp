@@ -22,6 +22,22 @@ struct SessionOptions {
   std::uint64_t idle_interval_ns = 100'000'000;
   std::uint64_t rate_bps = 0;  // pacing; 0: 1 Gbit/s
   std::uint32_t fragment_bytes = PTL_FRAGMENT_DEFAULT;
+  bool ecn = true;  // datagrams say that queues may mark rather than drop them
+};
+
+// What the other side said of itself in the handshake.
+struct PeerLimits {
+  std::uint32_t capabilities = 0;  // chosen for this session, enum Capability
+  std::uint32_t fragment_max = 0;  // the largest fragment that it takes
+  std::uint32_t topics_max = 0;    // aliases that it can hold
+  std::uint32_t streams_max = 0;
+};
+
+// How a session stands, for hosts that record it.
+struct SessionStats {
+  std::uint32_t fragment_bytes = 0;  // the size that fragments are cut with now
+  std::uint64_t peer_bytes = 0;      // datagram bytes that the peer says have come
+  std::uint32_t peer_ce_marks = 0;   // of them with a CE mark
 };
 
 struct SessionEvent {
@@ -130,6 +146,8 @@ class Endpoint {
   // What the receiver of this session would have to wait: for BUSY and detach decisions.
   std::uint64_t backlog_bytes(SessionId session) const;
   std::uint64_t smoothed_rtt_ns(SessionId session) const;
+  bool peer_limits(SessionId session, PeerLimits& out) const;
+  bool stats(SessionId session, SessionStats& out) const;
   const EndpointCounters& counters() const;
   struct HighWater {
     const char* name;

@@ -26,6 +26,7 @@ constexpr std::uint32_t kResponseBytes = sizeof(Head) + kNoiseOverhead2 + sizeof
 static_assert(PTL_FRAME_BYTES + kInitBytes + PTL_TRAILER_BYTES <= kHandshakeBytes);
 static_assert(kResponseBytes <= kInitBytes && sizeof(Head) + sizeof(Token) <= kHelloBytes, "amplification at most 1");
 
+constexpr std::uint32_t kCapabilitiesSpoken = kCapabilityPlain;
 constexpr std::uint64_t kBackoffFirst = 100 * kMillisecond;
 constexpr std::uint64_t kBackoffMost = kSecond;
 constexpr std::uint32_t kInitRepeats = 4;  // then again from HELLO: the cookie may be too old
@@ -35,6 +36,12 @@ constexpr std::uint64_t kAnswersWindow = 100 * kMillisecond;
 
 std::span<const std::uint8_t> bytes_of(const Welcome& welcome) {
   return {reinterpret_cast<const std::uint8_t*>(&welcome), sizeof welcome};
+}
+
+// Else no session can be run with it: 64 of its fragments would not make a segment, or it takes nothing.
+bool is_sound(const Welcome& w) {
+  return w.id != 0 && w.fragment_max >= PTL_FRAGMENT_FLOOR && w.receive_messages != 0 && w.message_bytes_max != 0 &&
+         w.topics_max != 0 && w.streams_max != 0;
 }
 
 }  // namespace
@@ -60,6 +67,12 @@ void Endpoint::State::reply(PathId path, std::uint32_t type, std::uint32_t sessi
   }
 }
 
+// What a receive buffer holds of a fragment, in whole units.
+std::uint32_t Endpoint::State::fragment_max() const {
+  return std::min((limits.datagram_bytes - PTL_FRAME_BYTES) / PTL_FRAGMENT_UNIT * PTL_FRAGMENT_UNIT,
+                  PTL_FRAGMENT_KERNEL_MAX);
+}
+
 Welcome Endpoint::State::my_welcome(const Session& s) const {
   Welcome w;
   w.id = identity.id;
@@ -71,6 +84,10 @@ Welcome Endpoint::State::my_welcome(const Session& s) const {
   w.credit_bytes = limits.credit_bytes;
   w.idle_interval_ns = s.options.idle_interval_ns;
   w.reset_token = reset_tokens.of(s.local_index, s.path);
+  w.capabilities = kCapabilitiesSpoken;
+  w.fragment_max = fragment_max();
+  w.topics_max = limits.topics;
+  w.streams_max = limits.streams;
   return w;
 }
 
@@ -81,7 +98,12 @@ void Endpoint::State::take_welcome(Session& s, const Welcome& theirs) {
   s.reset_token = theirs.reset_token;
   s.peer_receive = std::max<std::uint32_t>(theirs.receive_messages, 16);
   s.peer_message_max = theirs.message_bytes_max;
+  // Of what both speak: the responder chooses (all of it), the initiator finds the same.
+  s.peer_limits = {theirs.capabilities & kCapabilitiesSpoken, theirs.fragment_max, theirs.topics_max,
+                   theirs.streams_max};
   s.credit_limit = theirs.credit_bytes;
+  s.options.fragment_bytes = std::clamp<std::uint32_t>(theirs.fragment_max / PTL_FRAGMENT_UNIT * PTL_FRAGMENT_UNIT,
+                                                       PTL_FRAGMENT_FLOOR, s.options.fragment_bytes);
   s.idle_ns = std::clamp<std::uint64_t>(std::max(s.options.idle_interval_ns, theirs.idle_interval_ns),
                                         10 * kMillisecond, 10 * kSecond);
 }
@@ -102,8 +124,7 @@ void Endpoint::State::begin_attempt(std::uint32_t at) {
   s->peer_slot = at;
   s->path = peer.config.path;
   s->options = peer.options;
-  s->options.fragment_bytes = std::clamp<std::uint32_t>(s->options.fragment_bytes, PTL_FRAGMENT_FLOOR,
-                                                        limits.datagram_bytes - PTL_FRAME_BYTES) /
+  s->options.fragment_bytes = std::clamp<std::uint32_t>(s->options.fragment_bytes, PTL_FRAGMENT_FLOOR, fragment_max()) /
                               PTL_FRAGMENT_UNIT * PTL_FRAGMENT_UNIT;
   s->nonce = random.next();
   s->backoff_ns = kBackoffFirst;
@@ -170,7 +191,8 @@ Drop Endpoint::State::receive_cookie(PathId path, std::span<const std::uint8_t> 
       s.rtt.sample(mine.rtt_ns);
     }
     Prologue prologue;
-    prologue.capabilities = kCapabilityPlain;
+    prologue.capabilities = kCapabilitiesSpoken;
+    prologue.fragment_max = static_cast<std::uint16_t>(fragment_max());
     prologue.window_packets = limits.window_packets;
     prologue.window_messages = limits.window_messages;
     prologue.message_bytes_max = limits.message_bytes_max;
@@ -223,7 +245,8 @@ Drop Endpoint::State::receive_init(PathId path, std::span<const std::uint8_t> pa
   Welcome theirs;
   std::size_t bytes = 0;
   if (!noise.read(payload.subspan(kInitFixed), {reinterpret_cast<std::uint8_t*>(&theirs), sizeof theirs}, bytes) ||
-      bytes != sizeof theirs || theirs.id == 0 || theirs.id == identity.id) {
+      bytes != sizeof theirs || theirs.id == identity.id || !is_sound(theirs) ||
+      theirs.capabilities != prologue.capabilities) {
     return Drop::handshake_invalid;
   }
   std::uint32_t configured = kNil;
@@ -256,15 +279,15 @@ Drop Endpoint::State::receive_init(PathId path, std::span<const std::uint8_t> pa
   s->peer_slot = configured;
   s->path = path;
   s->options = configured != kNil ? peers[configured].options : client_options;
-  s->options.fragment_bytes = std::clamp<std::uint32_t>(s->options.fragment_bytes, PTL_FRAGMENT_FLOOR,
-                                                        limits.datagram_bytes - PTL_FRAME_BYTES) /
+  s->options.fragment_bytes = std::clamp<std::uint32_t>(s->options.fragment_bytes, PTL_FRAGMENT_FLOOR, fragment_max()) /
                               PTL_FRAGMENT_UNIT * PTL_FRAGMENT_UNIT;
   take_welcome(*s, theirs);
   if (theirs.rtt_ns != 0) s->rtt.sample(theirs.rtt_ns);
   s->init_hash = named;
   session::put(s->message, Head{kResponse, theirs.session_index, head.nonce});
-  const std::size_t written =
-      noise.write(bytes_of(my_welcome(*s)), {s->message + sizeof(Head), kHandshakeBytes - sizeof(Head)});
+  Welcome mine = my_welcome(*s);
+  mine.capabilities = s->peer_limits.capabilities;
+  const std::size_t written = noise.write(bytes_of(mine), {s->message + sizeof(Head), kHandshakeBytes - sizeof(Head)});
   SessionKeys keys;
   if (written == 0 || !noise.session_keys(s->local_index, s->remote_index, keys)) {
     s->state = SessionState::free;
@@ -295,7 +318,8 @@ Drop Endpoint::State::receive_response(PathId path, std::span<const std::uint8_t
     std::size_t bytes = 0;
     SessionKeys keys;
     if (!noise.read(payload.subspan(sizeof(Head)), {reinterpret_cast<std::uint8_t*>(&theirs), sizeof theirs}, bytes) ||
-        bytes != sizeof theirs || theirs.id != peers[i].config.id) {
+        bytes != sizeof theirs || theirs.id != peers[i].config.id || !is_sound(theirs) ||
+        (theirs.capabilities & kCapabilityPlain) == 0 || (theirs.capabilities & ~kCapabilitiesSpoken) != 0) {
       return Drop::handshake_invalid;
     }
     const KnownIdentity* who = identity_of(theirs.id, true);

@@ -51,6 +51,7 @@ void Endpoint::State::start_session(Session& s) {
   s.last_received_ns = now.mono_ns;
   s.bytes_received = 0;
   s.ce_marks = 0;
+  s.peer_received = {};
   s.ack_due_ns = kNever;
   s.unacknowledged = 0;
   s.settled_told_ns = 0;

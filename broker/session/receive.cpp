@@ -55,7 +55,7 @@ Verdict Endpoint::State::receive_one(PathId path, const DatagramView& datagram) 
   }
   s.last_received_ns = now.mono_ns;
   s.bytes_received += datagram.bytes;
-  if (datagram.ecn == 3) ++s.ce_marks;
+  if (datagram.ecn == kEcnMarked) ++s.ce_marks;
   if (s.state == SessionState::responding) establish(s);
   path_seen(s, path, frame.packet);
   const SessionId handle = s.handle;

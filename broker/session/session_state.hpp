@@ -74,7 +74,7 @@ struct InItem {
   bool repaired = false;
 };
 
-// What both ends tell each other inside the handshake, sealed. 72 bytes.
+// What both ends tell each other inside the handshake, sealed.
 struct Welcome {
   std::uint64_t id = 0;
   std::uint32_t incarnation = 0;
@@ -82,13 +82,23 @@ struct Welcome {
   std::uint32_t receive_messages = 0;
   std::uint32_t message_bytes_max = 0;
   std::uint32_t grants_per_class = 0;
-  std::uint32_t reserved = 0;
+  std::uint32_t capabilities = 0;  // enum Capability: initiator's offer again, responder's choice of it
   std::uint64_t credit_bytes = 0;
   std::uint64_t idle_interval_ns = 0;
   std::uint64_t rtt_ns = 0;  // the initiator's sample from HELLO to COOKIE; 0: none
   Token reset_token{};
+  std::uint32_t fragment_max = 0;  // the largest fragment that its sender takes
+  std::uint32_t topics_max = 0;    // aliases that its sender can hold
+  std::uint32_t streams_max = 0;
+  std::uint32_t reserved = 0;
 };
-static_assert(sizeof(Welcome) == 72);
+static_assert(sizeof(Welcome) == 88);
+
+// What the peer says has come, from its newest ACK; cumulative over the session. Input of the sending rate.
+struct PeerReceived {
+  std::uint64_t bytes = 0;     // of datagrams
+  std::uint32_t ce_marks = 0;  // datagrams that a queue on the way marked
+};
 
 // One segment being sent. It lives in its session's row, by ticket, until GRANT's base passes it.
 struct OutSegment {
@@ -197,7 +207,8 @@ struct Session {
   std::uint32_t* page_table = nullptr;
   std::uint64_t last_received_ns = 0, grace_until_ns = 0;
   std::uint64_t bytes_received = 0;
-  std::uint32_t ce_marks = 0;
+  std::uint32_t ce_marks = 0;  // that came here
+  PeerReceived peer_received;
   std::uint64_t ack_due_ns = kNever;
   std::uint32_t unacknowledged = 0;  // eliciting datagrams since the last ACK
   std::uint64_t settled_told_ns = 0;
@@ -225,6 +236,7 @@ struct Session {
   Queue held;                        // control messages that came too early, by number
   std::uint32_t control_queued = 0;  // control entries alive
   std::uint32_t peer_receive = 0, peer_message_max = 0;
+  PeerLimits peer_limits;
   std::uint64_t credit_limit = 0, credit_used = 0;                    // mine to send
   std::uint64_t credit_came = 0, credit_taken = 0, credit_given = 0;  // the peer's
   std::uint32_t turn = 0;                                             // round robin of ordered and realtime

@@ -109,6 +109,7 @@ struct Endpoint::State {
   void answer_version(PathId path, std::uint32_t datagram_bytes);
   void answer_unknown(PathId path, std::uint32_t session, std::uint32_t datagram_bytes);
   Drop receive_reset(PathId path, std::span<const std::uint8_t> payload);
+  std::uint32_t fragment_max() const;
   Welcome my_welcome(const Session& s) const;
   void take_welcome(Session& s, const Welcome& theirs);
   bool allowed_client(const Key32& key) const;

@@ -98,6 +98,7 @@ struct Wire {
     std::size_t to;
     PathId from;
     std::vector<std::uint8_t> bytes;
+    std::uint8_t ecn;
     bool operator<(const Flight& o) const { return at != o.at ? at < o.at : order < o.order; }
   };
   struct Packet {  // what a fate may look at and change
@@ -107,6 +108,7 @@ struct Wire {
     std::uint64_t index;  // counted per sender
     std::uint64_t delay_ns;
     std::uint32_t copies = 1;  // 0: lost
+    std::uint8_t ecn = kEcnNone;
   };
   std::vector<std::unique_ptr<Node>> nodes;
   std::vector<std::uint64_t> sent;
@@ -186,15 +188,16 @@ struct Wire {
       ++sent[i];
       sent_bytes[i] += bytes.size();
       if (to == nodes.size()) continue;
-      Packet packet{i, to, out, bytes, sent[i], delay_ns};
+      Packet packet{i, to, out, bytes, sent[i], delay_ns, 1, out.ecn};
       if (fate) fate(packet);
       for (std::uint32_t c = 0; c < packet.copies; ++c) {
-        flights.emplace(now_ns + packet.delay_ns, Flight{now_ns + packet.delay_ns, order++, to, n.address, bytes});
+        flights.emplace(now_ns + packet.delay_ns,
+                        Flight{now_ns + packet.delay_ns, order++, to, n.address, bytes, packet.ecn});
       }
     }
   }
-  void inject(std::size_t to, const PathId& from, std::vector<std::uint8_t> bytes) {
-    const DatagramView view{bytes.data(), static_cast<std::uint32_t>(bytes.size()), 0};
+  void inject(std::size_t to, const PathId& from, std::vector<std::uint8_t> bytes, std::uint8_t ecn = kEcnNone) {
+    const DatagramView view{bytes.data(), static_cast<std::uint32_t>(bytes.size()), ecn};
     Verdict verdict;
     nodes[to]->endpoint->receive(now(), from, {&view, 1}, {&verdict, 1});
     if (seen) seen(to, view, verdict);
@@ -232,7 +235,7 @@ struct Wire {
       while (!flights.empty() && flights.begin()->first <= now_ns) {
         const Flight flight = flights.begin()->second;
         flights.erase(flights.begin());
-        if (nodes[flight.to] != nullptr) inject(flight.to, flight.from, flight.bytes);
+        if (nodes[flight.to] != nullptr) inject(flight.to, flight.from, flight.bytes, flight.ecn);
       }
       settle();
     }

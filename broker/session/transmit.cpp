@@ -24,6 +24,7 @@ bool Endpoint::State::poll_transmit(Transmit& out) {
     out.handle = buffer;
     out.lane = kControlLane;
     out.retransmission = false;
+    out.ecn = kEcnNone;
     out.key_count = 0;
     ++counters.datagrams_out;
     counters.bytes_out += datagram.bytes;
@@ -77,6 +78,7 @@ void Endpoint::State::finish(Session& s, Transmit& out, std::uint32_t buffer, st
   buffers[buffer].out = true;
   out.lane = static_cast<std::uint8_t>(session::lane_of(frame));
   out.retransmission = (frame.flags & PTL_F_RETRANSMIT) != 0;
+  out.ecn = s.options.ecn ? kEcnCapable : kEcnNone;
   ++counters.datagrams_out;
   counters.bytes_out += bytes;
   if (out.retransmission) {
