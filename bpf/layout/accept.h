@@ -352,17 +352,28 @@ PTL_INLINE void ptl_reset(struct ptl_slot* slot) {
   PTL_STORE(&slot->gate, ptl_word(opening, PTL_CLOSED));
 }
 
-/* READY back to OPEN without fragment `index`, whose CRC was wrong; then send NEED. The claim bit goes last: until then
- * nobody can take the fragment, so no completion falls between. */
-PTL_INLINE void ptl_discard_fragment(struct ptl_slot* slot, uint32_t index) {
-  const uint32_t opening = ptl_high(PTL_LOAD(&slot->gate));
+/* READY back to OPEN without the fragments of `mask`, whose CRCs were wrong; then send NEED. All of them in one step,
+ * and the claim bits last: until the last bit is free nobody can take that fragment, so no completion falls between.
+ * (One by one, another CPU may complete the segment behind the first, while this thread still discards the second.) 1:
+ * done. 0: not this opening's, or not READY, or nothing to discard: as it was. */
+PTL_INLINE int ptl_discard_fragments(struct ptl_slot* slot, uint32_t opening, uint64_t mask) {
   const uint64_t shape = PTL_LOAD(&slot->shape);
-  const uint32_t offset = index * ptl_shape_size(shape);
-  const uint32_t rest = ptl_shape_bytes(shape) - offset;
-  const uint32_t length = rest < ptl_shape_size(shape) ? rest : ptl_shape_size(shape);
-  (void)__sync_fetch_and_sub(&slot->done, (uint64_t)length);
+  const uint32_t size = ptl_shape_size(shape);
+  const uint32_t bytes = ptl_shape_bytes(shape);
+  uint64_t length = 0;
+  uint32_t i;
+  if (PTL_LOAD(&slot->gate) != ptl_word(opening, PTL_READY)) return 0;
+  for (i = 0; i < PTL_FRAGMENTS_MAX && i * size < bytes; ++i) {
+    if (mask >> i & 1) length += bytes - i * size < size ? bytes - i * size : size;
+  }
+  if (length == 0) return 0;
+  (void)__sync_fetch_and_sub(&slot->done, length);
   PTL_STORE(&slot->gate, ptl_word(opening, PTL_OPEN));
-  (void)__sync_fetch_and_and(&slot->claim[(index >> 5) & 1], ~(1ull << (index & 31)));
+  PTL_RACE_POINT();
+  (void)__sync_fetch_and_and(&slot->claim[0], ~(mask & 0xFFFFFFFFu));
+  PTL_RACE_POINT();
+  (void)__sync_fetch_and_and(&slot->claim[1], ~(mask >> 32));
+  return 1;
 }
 
 /* Fragments taken in the current opening, one bit each. */

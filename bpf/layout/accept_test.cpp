@@ -171,20 +171,33 @@ TEST(Accept, ClosedSlotTakesNothingAndReopensClean) {
   EXPECT_EQ(ptl_close(slot.get()), 0);  // a message after all
 }
 
-TEST(Accept, BadFragmentIsDiscardedAndComesAgain) {
-  for (const std::uint32_t bad : {0u, 7u, 40u, 51u}) {
+TEST(Accept, BadFragmentsAreDiscardedTogetherAndComeAgain) {
+  for (const std::uint64_t bad :
+       {1ull, 1ull << 7, 1ull << 40, 1ull << 51, 3ull, 1ull << 31 | 1ull << 32 | 1ull << 51, (1ull << 52) - 1}) {
     Segment s(65'536, 1280);
     Slot slot(PTL_LARGE_DATA);
     const std::uint32_t opening = ptl_open(slot.get());
+    EXPECT_EQ(ptl_discard_fragments(slot.get(), opening, bad), 0);  // not whole
     for (std::uint32_t i = 0; i < s.count(); ++i) s.put(slot, opening, i);
     ASSERT_TRUE(ptl_ready(slot.get()));
-    ptl_data(slot.get())[bad * 1280] ^= 1;
-    ptl_discard_fragment(slot.get(), bad);
+    for (std::uint32_t i = 0; i < s.count(); ++i) {
+      if (bad >> i & 1) ptl_data(slot.get())[i * 1280] ^= 1;
+    }
+    EXPECT_EQ(ptl_discard_fragments(slot.get(), opening + 1, bad), 0);     // another opening's
+    EXPECT_EQ(ptl_discard_fragments(slot.get(), opening, 1ull << 52), 0);  // there is none
+    ASSERT_TRUE(ptl_ready(slot.get()));
+    ASSERT_EQ(ptl_discard_fragments(slot.get(), opening, bad), 1);
     EXPECT_FALSE(ptl_ready(slot.get()));
-    EXPECT_EQ(ptl_taken(slot.get()) >> bad & 1, 0u);
-    EXPECT_EQ(s.put(slot, opening, (bad + 1) % s.count()), PTL_A_PRESENT);
-    EXPECT_EQ(s.put(slot, opening, bad), PTL_A_COMPLETED);
+    EXPECT_EQ(ptl_discard_fragments(slot.get(), opening, bad), 0);  // once
+    EXPECT_EQ(ptl_taken(slot.get()), ((1ull << 52) - 1) & ~bad);
+    std::uint64_t left = bad;
+    for (std::uint32_t i = 0; i < s.count(); ++i) {
+      left &= ~(1ull << i);
+      const bool again = (bad >> i & 1) != 0;
+      EXPECT_EQ(s.put(slot, opening, i), !again ? PTL_A_PRESENT : left == 0 ? PTL_A_COMPLETED : PTL_A_TAKEN) << i;
+    }
     EXPECT_EQ(std::memcmp(ptl_data(slot.get()), s.data.data(), s.bytes), 0);
+    EXPECT_EQ(ptl_retire(slot.get()), 1);
   }
 }
 

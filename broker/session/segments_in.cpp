@@ -76,9 +76,7 @@ Drop Endpoint::State::segment_whole(Session& s, std::uint32_t c, std::uint32_t t
     if (crc32c({data + from, std::min(size, bytes - from)}) != slot->crc[i]) bad |= 1ull << i;
   }
   if (bad != 0) {
-    for (std::uint64_t bits = bad; bits != 0; bits &= bits - 1) {
-      ptl_discard_fragment(slot, static_cast<std::uint32_t>(std::countr_zero(bits)));
-    }
+    ptl_discard_fragments(slot, ptl_high(PTL_LOAD(&slot->gate)), bad);
     if (!tell_segment(s, PTL_C_NEED, c, ticket, bad)) end_session(s, DownReason::local, true);
     return Drop::bad_crc;
   }
