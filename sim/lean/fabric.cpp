@@ -40,6 +40,11 @@ Expected<std::unique_ptr<Fabric>> LeanFabric::make(const plan::Plan& plan, Outpu
   std::unique_ptr<LeanFabric> fabric(new LeanFabric(plan, std::move(outputs)));
   if (auto made = fabric->make_directions(); !made) return tl::unexpected<Error>(made.error());
   fabric->routes_ = std::make_unique<Routes>(plan, fabric->directions_);
+  for (plan::Index d = 0; d < fabric->directions_.size(); ++d) {
+    const plan::Link& link = plan.links[d / 2];
+    fabric->plain_.push_back(link.model == "veth" && is_plain(d % 2 == 1 ? link.b_to_a : link.a_to_b) &&
+                             fabric->directions_[d].segments().size() == 1);
+  }
   return std::unique_ptr<Fabric>(std::move(fabric));
 }
 
@@ -59,18 +64,49 @@ void Fabric::lost(const Datagram& datagram, link::Drop why) {
   }
 }
 
-void LeanFabric::send(std::unique_ptr<Datagram> datagram) {
+void Fabric::send_at(std::uint64_t when_ns, std::unique_ptr<Datagram> datagram, const Sender& sender) {
+  if (when_ns <= now_ns()) {
+    send(std::move(datagram));
+    return;
+  }
+  at(when_ns, [this, when_ns, &sender, d = std::move(datagram)]() mutable {
+    if (when_ns < sender.stopped_ns) send(std::move(d));
+  });
+}
+
+void LeanFabric::count_sent(const Datagram& datagram) {
   ++counters_.sent;
-  counters_.sent_bytes += datagram->bytes.size();
+  counters_.sent_bytes += datagram.bytes.size();
+}
+
+void LeanFabric::send(std::unique_ptr<Datagram> datagram) {
+  static const Sender immortal;
+  send_at(now_ns(), std::move(datagram), immortal);
+}
+
+// Leaving the host's CPU and what follows without any doubt (loopback, veth) is one event.
+void LeanFabric::send_at(std::uint64_t when_ns, std::unique_ptr<Datagram> datagram, const Sender& sender) {
   const plan::Index from = plan_.processes[datagram->from].node;
   const plan::Index to = plan_.processes[datagram->to].node;
+  std::uint64_t reached_ns = when_ns;
+  plan::Index node = from;
   if (from == to) {  // loopback: a constant
     const auto delay = static_cast<std::uint64_t>(plan_.nodes[from].loopback_delay_ns);
     datagram->network.propagation_ns += static_cast<std::int64_t>(delay);
-    at(now_ns() + delay, [this, d = std::move(datagram)]() mutable { arrived(std::move(d)); });
+    reached_ns += delay;
+  } else {
+    node = glide(*datagram, node, reached_ns);
+  }
+  if (reached_ns == now_ns()) {
+    count_sent(*datagram);
+    at_node(std::move(datagram), node);
     return;
   }
-  forward(std::move(datagram), from);
+  at(reached_ns, [this, node, when_ns, &sender, d = std::move(datagram)]() mutable {
+    if (when_ns >= sender.stopped_ns) return;  // killed before its CPU came to it
+    count_sent(*d);
+    at_node(std::move(d), node);
+  });
 }
 
 void LeanFabric::at_node(std::unique_ptr<Datagram> datagram, plan::Index node) {
@@ -81,60 +117,79 @@ void LeanFabric::at_node(std::unique_ptr<Datagram> datagram, plan::Index node) {
   }
 }
 
+LeanFabric::Step LeanFabric::step(plan::Index node, plan::Index to) const {
+  const Hop hop = routes_->next(node, to);
+  if (hop.link == plan::kNone) return {};
+  const plan::Link& link = plan_.links[hop.link];
+  return {hop.link, hop.reverse, hop.reverse ? link.a : link.b, plain_[2 * hop.link + (hop.reverse ? 1 : 0)]};
+}
+
+// Along veths, which never change, for as long as they lead on. `at_ns` grows by their delay.
+plan::Index LeanFabric::glide(Datagram& datagram, plan::Index node, std::uint64_t& at_ns) const {
+  const plan::Index to = plan_.processes[datagram.to].node;
+  while (node != to && datagram.hops < kHopsMax) {
+    const Step next = step(node, to);
+    if (next.link == plan::kNone || !next.plain) break;
+    ++datagram.hops;
+    const plan::Link& link = plan_.links[next.link];
+    const std::int64_t delay = (next.reverse ? link.b_to_a : link.a_to_b).delay_ns;
+    datagram.network.propagation_ns += delay;
+    at_ns += static_cast<std::uint64_t>(delay);
+    node = next.node;
+  }
+  return node;
+}
+
+// Over one link that decides fates; from there, if the host behind it is what is sought, right to that host.
 void LeanFabric::forward(std::unique_ptr<Datagram> datagram, plan::Index node) {
   const plan::Index to = plan_.processes[datagram->to].node;
-  std::uint64_t plain_ns = 0;
-  while (true) {
-    if (++datagram->hops > kHopsMax) {
-      ++counters_.hop_limit;
-      return;
-    }
-    const Hop hop = routes_->next(node, to);
-    if (hop.link == plan::kNone) {
-      ++counters_.no_path;
-      return;
-    }
-    const plan::Link& link = plan_.links[hop.link];
-    const plan::Impairments& is = hop.reverse ? link.b_to_a : link.a_to_b;
-    link::LinkModel& model = directions_[2 * hop.link + (hop.reverse ? 1 : 0)];
-    const plan::Index next = hop.reverse ? link.a : link.b;
-    const bool underlay =
-        plan_.nodes[link.a].kind == plan::NodeKind::edge && plan_.nodes[link.b].kind == plan::NodeKind::edge;
-    const bool plain = link.model == "veth" && is_plain(is) && model.segments().size() == 1;
-    if (!plain && plain_ns > 0) {  // reach this link first, then send
-      at(now_ns() + plain_ns, [this, node, d = std::move(datagram)]() mutable {
-        --d->hops;
-        forward(std::move(d), node);
-      });
-      return;
-    }
-    const auto wire_bytes =
-        static_cast<std::uint32_t>(datagram->bytes.size()) + kIpUdpEthernetBytes + (underlay ? kVxlanBytes : 0);
-    if (plain) {
-      plain_ns += static_cast<std::uint64_t>(is.delay_ns);
-      datagram->network.propagation_ns += is.delay_ns;
-      node = next;
-      if (node == to) {
-        at(now_ns() + plain_ns, [this, node, d = std::move(datagram)]() mutable { at_node(std::move(d), node); });
-        return;
-      }
-      continue;
-    }
-    const std::uint64_t now = now_ns();
-    const link::Fate fate = model.send(now, wire_bytes, datagram->traffic);
-    if (fate.copies == 0) {
-      lost(*datagram, fate.drop);
-      return;
-    }
-    if (fate.copies == 2) {
-      auto copy = std::make_unique<Datagram>(*datagram);
-      add_hop(copy->network, fate, fate.deliver_at_ns[1] - now);
-      at(fate.deliver_at_ns[1], [this, next, d = std::move(copy)]() mutable { at_node(std::move(d), next); });
-    }
-    add_hop(datagram->network, fate, fate.deliver_at_ns[0] - now);
-    at(fate.deliver_at_ns[0], [this, next, d = std::move(datagram)]() mutable { at_node(std::move(d), next); });
+  const std::uint64_t now = now_ns();
+  std::uint64_t reached_ns = now;
+  node = glide(*datagram, node, reached_ns);
+  if (reached_ns > now) {
+    at(reached_ns, [this, node, d = std::move(datagram)]() mutable { at_node(std::move(d), node); });
     return;
   }
+  if (node == to) {
+    arrived(std::move(datagram));
+    return;
+  }
+  if (++datagram->hops > kHopsMax) {
+    ++counters_.hop_limit;
+    return;
+  }
+  const Step next = step(node, to);
+  if (next.link == plan::kNone) {
+    ++counters_.no_path;
+    return;
+  }
+  const plan::Link& link = plan_.links[next.link];
+  link::LinkModel& model = directions_[2 * next.link + (next.reverse ? 1 : 0)];
+  const bool underlay =
+      plan_.nodes[link.a].kind == plan::NodeKind::edge && plan_.nodes[link.b].kind == plan::NodeKind::edge;
+  const auto wire_bytes =
+      static_cast<std::uint32_t>(datagram->bytes.size()) + kIpUdpEthernetBytes + (underlay ? kVxlanBytes : 0);
+  const link::Fate fate = model.send(now, wire_bytes, datagram->traffic);
+  if (fate.copies == 0) {
+    lost(*datagram, fate.drop);
+    return;
+  }
+  if (fate.copies == 2) {
+    auto copy = std::make_unique<Datagram>(*datagram);
+    add_hop(copy->network, fate, fate.deliver_at_ns[1] - now);
+    deliver(fate.deliver_at_ns[1], std::move(copy), next.node);
+  }
+  add_hop(datagram->network, fate, fate.deliver_at_ns[0] - now);
+  deliver(fate.deliver_at_ns[0], std::move(datagram), next.node);
+}
+
+void LeanFabric::deliver(std::uint64_t when_ns, std::unique_ptr<Datagram> datagram, plan::Index node) {
+  const plan::Index to = plan_.processes[datagram->to].node;
+  if (node != to) {
+    const Step last = step(node, to);
+    if (last.node == to && last.plain) node = glide(*datagram, node, when_ns);
+  }
+  at(when_ns, [this, node, d = std::move(datagram)]() mutable { at_node(std::move(d), node); });
 }
 
 }  // namespace portolan::sim

@@ -39,6 +39,11 @@ struct FabricCounters {
   std::uint64_t lost_impaired = 0, lost_impaired_bytes = 0;  // of those by loss and bursts (not cuts, not queues)
 };
 
+// Whoever sends. Hosts outlive a run's events, so what they sent may look at this when its time comes.
+struct Sender {
+  std::uint64_t stopped_ns = ~0ull;  // killed: what would leave from then on does not
+};
+
 // One virtual call a datagram; everything a hop costs is behind it.
 class Fabric {
  public:
@@ -52,6 +57,8 @@ class Fabric {
 
   // Leaves its process's host at the run's present time. The caller's order is the wire's order.
   virtual void send(std::unique_ptr<Datagram> datagram) = 0;
+  // The same at a later time, unless the sender was killed before.
+  virtual void send_at(std::uint64_t when_ns, std::unique_ptr<Datagram> datagram, const Sender& sender);
   // Links went down or came up now, by the plan's faults, which the LinkModels know: new paths follow in their time.
   virtual void links_changed() = 0;
   virtual const char* fidelity() const = 0;
@@ -84,15 +91,27 @@ class LeanFabric final : public Fabric {
  public:
   static Expected<std::unique_ptr<Fabric>> make(const plan::Plan& plan, Outputs outputs);
   void send(std::unique_ptr<Datagram> datagram) override;
+  void send_at(std::uint64_t when_ns, std::unique_ptr<Datagram> datagram, const Sender& sender) override;
   void links_changed() override;
   const char* fidelity() const override { return "lean"; }
 
  private:
   using Fabric::Fabric;
+  struct Step {
+    plan::Index link = plan::kNone;
+    bool reverse = false;
+    plan::Index node = plan::kNone;
+    bool plain = false;
+  };
+  Step step(plan::Index node, plan::Index to) const;
+  plan::Index glide(Datagram& datagram, plan::Index node, std::uint64_t& at_ns) const;
+  void deliver(std::uint64_t when_ns, std::unique_ptr<Datagram> datagram, plan::Index node);
+  void count_sent(const Datagram& datagram);
   void forward(std::unique_ptr<Datagram> datagram, plan::Index node);
   void at_node(std::unique_ptr<Datagram> datagram, plan::Index node);
 
   std::unique_ptr<Routes> routes_;
+  std::vector<bool> plain_;  // like directions_: a veth that nothing ever changes
 };
 
 }  // namespace portolan::sim

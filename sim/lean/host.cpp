@@ -191,13 +191,7 @@ void Host::dispatch(const broker::Transmit& out, std::uint64_t depart_ns) {
     m.parts.broker_ns += static_cast<std::int64_t>(depart_ns - handled_ns);
     datagram->messages.push_back(m);
   }
-  if (depart_ns == handled_ns) {
-    world_.fabric.send(std::move(datagram));
-    return;
-  }
-  at(depart_ns, [this, d = std::move(datagram)]() mutable {
-    if (alive_) world_.fabric.send(std::move(d));
-  });
+  world_.fabric.send_at(depart_ns, std::move(datagram), sender_);
 }
 
 void Host::arm() {
@@ -251,6 +245,7 @@ void Host::stop(record::EndCode code) {
   row.value = trace_.calls();
   audit_.add(row);
   alive_ = false;
+  sender_.stopped_ns = now_ns();
   inbox_.clear();
   inbox_bytes_ = 0;
   audit_.end(code);

@@ -112,6 +112,7 @@ class Host {
     std::uint64_t uid = 0, first = 0, last = 0;
   };
   CpuCost cost_;
+  Sender sender_;
   SkewedClock clock_;
   std::deque<Arrived> inbox_;
   std::uint64_t packets_accepted_ = 0, verdicts_ = 0;
