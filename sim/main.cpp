@@ -1,5 +1,5 @@
 // portolan-sim: runs a plan in ns-3's virtual time and leaves a run directory's records behind.
-//   portolan-sim --plan PLAN --out DIR [--seed N] [--fidelity lean] [--wall-limit S] [--progress]
+//   portolan-sim --plan PLAN --out DIR [--seed N] [--fidelity lean|full] [--wall-limit S] [--progress]
 // Writes DIR/records/*.rec and DIR/sim.json (trace hash, events, simulated and real seconds). Exit codes: README.
 #include <fmt/format.h>
 #include <sodium.h>
@@ -14,6 +14,7 @@
 #include <fstream>
 #include <sstream>
 
+#include "sim/full/full_fabric.hpp"
 #include "sim/lean/simulation.hpp"
 
 namespace {
@@ -55,11 +56,11 @@ int main(int argc, char** argv) {
   cli.add_options()("plan", "the plan (JSON)", cxxopts::value<std::string>())(
       "out", "run directory", cxxopts::value<std::string>())("seed", "instead of the plan's",
                                                              cxxopts::value<std::uint64_t>())(
-      "fidelity", "lean", cxxopts::value<std::string>()->default_value("lean"))(
+      "fidelity", "lean or full", cxxopts::value<std::string>()->default_value("lean"))(
       "replay-folder", "where relative replay files start", cxxopts::value<std::string>()->default_value("."))(
       "wall-limit", "seconds of real time; beyond it the run is inconclusive",
       cxxopts::value<double>()->default_value("0"))("progress", "show progress")("help", "this text");
-  std::string plan_path, out;
+  std::string plan_path, out, fidelity;
   std::uint64_t seed = 0;
   bool own_seed = false;
   portolan::sim::RunOptions options;
@@ -73,9 +74,11 @@ int main(int argc, char** argv) {
       fmt::print(stderr, "portolan-sim: --plan PLAN and --out DIR are needed, and nothing else by position\n");
       return static_cast<int>(Exit::usage);
     }
-    if (args["fidelity"].as<std::string>() != "lean") {
-      fmt::print(stderr, "portolan-sim: --fidelity {}: only 'lean' exists so far\n",
-                 args["fidelity"].as<std::string>());
+    fidelity = args["fidelity"].as<std::string>();
+    if (fidelity == "full") {
+      options.make_fabric = portolan::sim::FullFabric::make;
+    } else if (fidelity != "lean") {
+      fmt::print(stderr, "portolan-sim: --fidelity {}: 'lean' or 'full'\n", fidelity);
       return static_cast<int>(Exit::usage);
     }
     plan_path = args["plan"].as<std::string>();
@@ -129,9 +132,10 @@ int main(int argc, char** argv) {
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
   std::ofstream summary(out + "/sim.json");
   summary << fmt::format(
-      "{{\n  \"events\": {},\n  \"fidelity\": \"lean\",\n  \"real_seconds\": {:.3f},\n  \"seed\": {},\n"
+      "{{\n  \"events\": {},\n  \"fidelity\": \"{}\",\n  \"real_seconds\": {:.3f},\n  \"seed\": {},\n"
       "  \"simulated_seconds\": {:.9f},\n  \"trace_hash\": \"{:016x}\"\n}}\n",
-      result->events, seconds, plan->seed, static_cast<double>(result->simulated_ns) / 1e9, result->trace_hash);
+      result->events, fidelity, seconds, plan->seed, static_cast<double>(result->simulated_ns) / 1e9,
+      result->trace_hash);
   summary.flush();
   if (!summary) {
     fmt::print(stderr, "portolan-sim: {}/sim.json cannot be written\n", out);

@@ -1,0 +1,66 @@
+// The network in full fidelity: the plan's nodes as ns-3 nodes with IPv4, UDP and traffic control, its links as
+// LinkDevices (link_device.hpp), an overlay of VXLAN between the edges (vxlan.hpp) and routing that converges
+// (underlay.hpp). Processes send and receive through UDP sockets of their host's node. `portolan-sim --fidelity full`.
+#pragma once
+
+#include <ns3/node.h>
+#include <ns3/socket.h>
+
+#include <memory>
+#include <unordered_map>
+#include <vector>
+
+#include "sim/full/freight.hpp"
+#include "sim/full/link_device.hpp"
+#include "sim/full/router.hpp"
+#include "sim/full/underlay.hpp"
+#include "sim/full/vxlan.hpp"
+#include "sim/lean/fabric.hpp"
+
+namespace portolan::sim {
+
+inline constexpr std::uint16_t kUnderlayMtu = 1500;
+inline constexpr std::uint16_t kInnerMtu = kUnderlayMtu - kVxlanBytes;
+
+class FullFabric final : public Fabric {
+ public:
+  static Expected<std::unique_ptr<Fabric>> make(const plan::Plan& plan, Outputs outputs);
+  ~FullFabric() override;
+
+  void send(std::unique_ptr<Datagram> datagram) override;
+  void links_changed() override { underlay_->links_changed(); }
+  const char* fidelity() const override { return "full"; }
+  void extra_counters(const std::function<void(const std::string&, std::uint64_t)>& add) const override;
+
+ private:
+  struct Place {  // a plan's node
+    ns3::Ptr<ns3::Node> node;
+    ns3::Ipv4Address address;
+    plan::Index uplink = plan::kNone;  // service: its link to the edge
+    std::unique_ptr<VxlanEnd> vxlan;   // edge
+  };
+  struct End {  // a process
+    ns3::Ptr<ns3::Socket> socket;
+    ns3::Address address;
+  };
+  FullFabric(const plan::Plan& plan, Outputs outputs);
+  Expected<void> build();
+  void make_places();
+  Expected<void> make_links();
+  void make_overlay();
+  void make_ends();
+  void interface(plan::Index node, ns3::Ptr<ns3::NetDevice> device);
+  Router::Way way(plan::Index node, ns3::Ipv4Address to);
+  void receive(plan::Index process, ns3::Ptr<ns3::Socket> socket);
+
+  Freight freight_;
+  LinkDevice::Watch watch_;
+  std::unique_ptr<Underlay> underlay_;
+  std::vector<Place> places_;                             // by node
+  std::vector<ns3::Ptr<LinkDevice>> devices_;             // [2 * link] at a, [2 * link + 1] at b
+  std::vector<End> ends_;                                 // by process
+  std::unordered_map<std::uint32_t, plan::Index> edges_;  // by router id; looked up only
+  std::uint64_t too_big_ = 0, no_socket_ = 0, untagged_ = 0;
+};
+
+}  // namespace portolan::sim
