@@ -64,6 +64,8 @@ const char* name_of(Drop drop) {
       return "no_matching_bit";
     case Drop::bad_trailer:
       return "bad_trailer";
+    case Drop::unknown:
+      return "unknown";
     case Drop::kCount:
       break;
   }

@@ -66,7 +66,8 @@ enum class Drop : std::uint8_t {
   not_connected = 25,
   no_matching_bit = 26,
   bad_trailer = 27,
-  kCount = 28
+  unknown = 28,  // a frame type that is not spoken, from somebody with the right key: ignored
+  kCount = 29
 };
 const char* name_of(Drop drop);
 
@@ -144,7 +145,9 @@ enum class DownReason : std::uint32_t {
   closed = 3,
   replaced = 4,
   handshake_failed = 5,
-  local = 6
+  local = 6,
+  exhausted = 7,  // packet numbers or tickets near their end: a new session has new ones
+  tampered = 8    // too much that was tagged rightly and sealed wrongly
 };
 
 enum class EventKind : std::uint8_t {

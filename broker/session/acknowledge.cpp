@@ -19,7 +19,8 @@ void Endpoint::State::ask_ack(Session& s, std::uint64_t within_ns) {
 std::uint32_t Endpoint::State::write_ack(Session& s, std::uint8_t* payload) {
   AckBody body;
   AckRange ranges[session::kAckRangesMax];
-  const std::uint32_t count = s.in.describe(body, ranges, session::kAckRangesMax);
+  const std::uint64_t told = s.in.describe(body, ranges, session::kAckRangesMax, s.ack_from);
+  const std::uint32_t count = body.range_count;
   s.credit_given = credit_offer(s);
   body.settled = s.out.settled();
   body.credit = s.credit_given;
@@ -32,8 +33,12 @@ std::uint32_t Endpoint::State::write_ack(Session& s, std::uint8_t* payload) {
   }
   session::put(payload, body);
   for (std::uint32_t i = 0; i < count; ++i) session::put(payload + sizeof body + i * sizeof(AckRange), ranges[i]);
-  s.ack_due_ns = kNever;
   s.unacknowledged = 0;
+  // More gaps than one ACK can tell: some follow at once, and what they leave in the next ACK, whenever it goes.
+  const bool more = told < body.mature;
+  s.ack_from = more ? told : 0;
+  s.ack_chain = more && s.ack_chain + 1 < kAckChainMost ? s.ack_chain + 1 : 0;
+  s.ack_due_ns = s.ack_chain != 0 ? now.mono_ns : kNever;
   ++counters.acks_out;
   return static_cast<std::uint32_t>(sizeof body + count * sizeof(AckRange));
 }
@@ -46,7 +51,10 @@ Drop Endpoint::State::receive_ack(Session& s, std::span<const std::uint8_t> payl
     return Drop::bad_length;
   }
   const std::uint64_t next = s.out.next();
-  if (body.largest >= next || body.contiguous > body.largest || body.mature > body.largest) return Drop::bad_control;
+  if (body.largest >= next || body.contiguous > body.largest || body.mature > body.largest ||
+      body.skip > body.largest - body.contiguous) {
+    return Drop::bad_control;
+  }
 
   if (const SentPacket* packet = s.out.find(pages, body.largest)) {
     const std::uint64_t elapsed = now.mono_ns - packet->sent_ns;
@@ -59,7 +67,7 @@ Drop Endpoint::State::receive_ack(Session& s, std::span<const std::uint8_t> payl
     s.out.for_open(pages, 1, forgotten, [&](std::uint64_t n) { packet_lost(s, n); });
   }
   s.out.for_open(pages, 1, body.contiguous, [&](std::uint64_t n) { packet_acknowledged(s, n); });
-  std::uint64_t at = body.contiguous;
+  std::uint64_t at = body.contiguous + body.skip;
   for (std::uint32_t i = 0; i < body.range_count; ++i) {
     const auto range = session::get<AckRange>(payload.data() + sizeof body + i * sizeof(AckRange));
     const std::uint64_t first = at + range.gap + 1;
@@ -78,7 +86,7 @@ Drop Endpoint::State::receive_ack(Session& s, std::span<const std::uint8_t> payl
   s.peer_received.ce_marks = std::max(s.peer_received.ce_marks, body.ce_marks);
   progress_lanes(s, body.admitted, body.delivered);
   if (body.credit > s.credit_limit) s.credit_limit = body.credit;
-  s.in.settle(body.settled);
+  counters.gone_packets += s.in.settle(body.settled);
   // The peer still asks for numbers whose content is elsewhere by now: tell it so, once in a round trip.
   if (body.contiguous < std::min(body.mature, s.out.settled()) && now.mono_ns - s.settled_told_ns >= s.rtt.smoothed()) {
     s.settled_told_ns = now.mono_ns;
@@ -174,14 +182,21 @@ std::uint32_t Endpoint::State::write_heartbeat(Session& s, std::uint8_t* payload
   return sizeof body;
 }
 
-Drop Endpoint::State::receive_heartbeat(Session& s, std::span<const std::uint8_t> payload) {
+Drop Endpoint::State::receive_heartbeat(Session& s, std::span<const std::uint8_t> payload, bool newest) {
   if (payload.size() != sizeof(HeartbeatBody)) return Drop::bad_length;
   const auto body = session::get<HeartbeatBody>(payload.data());
   s.peer_timestamp_ns = body.timestamp_ns;
   s.peer_timestamp_at_ns = now.mono_ns;
   s.peer_interest = {body.interest_incarnation, body.interest_version, body.interest_digest};
   s.peer_interest_known = true;
-  s.in.settle(std::min(body.settled, s.in.largest()));
+  counters.gone_packets += s.in.settle(std::min(body.settled, s.in.largest()));
+  // WANT only raises what is wanted; what was withdrawn since is wanted no more, and its slots go back.
+  for (std::uint32_t c = 0; newest && c < PTL_CLASSES; ++c) {
+    InClass& ic = s.classes_in[c];
+    if (ahead(body.ticket_wanted[c], ic.base - 1) >= 0 && ahead(ic.wanted, body.ticket_wanted[c]) > 0) {
+      ic.wanted = body.ticket_wanted[c];
+    }
+  }
   return Drop::none;
 }
 

@@ -350,6 +350,19 @@ bool Endpoint::stats(SessionId session, SessionStats& out) const {
   return true;
 }
 
+void Endpoint::set_numbers_for_test(SessionId session, std::uint64_t packet, std::uint32_t ticket) {
+  Session* s = s_->find(session);
+  if (s == nullptr) return;
+  s->out.skip_to(packet);
+  for (std::uint32_t c = 0; c < PTL_CLASSES; ++c) {
+    OutClass& oc = s->classes_out[c];
+    oc.next_ticket = oc.base = oc.granted_end = ticket;
+    InClass& ic = s->classes_in[c];
+    ic.base = ic.granted_end = ic.next_unused = ticket;
+    ic.wanted = ticket - 1;
+  }
+}
+
 bool Endpoint::tag_key_for_test(SessionId session, std::array<std::uint8_t, 16>& key) const {
   const Session* s = s_->find(session);
   if (s == nullptr) return false;

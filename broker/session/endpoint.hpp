@@ -94,6 +94,10 @@ struct EndpointCounters {
   std::uint64_t datagrams_in = 0, datagrams_out = 0, bytes_in = 0, bytes_out = 0;
   std::uint64_t messages_in = 0, messages_out = 0;
   std::uint64_t repair_datagrams = 0, repair_bytes = 0, spurious_repairs = 0, packets_lost = 0;
+  std::uint64_t segments_recut = 0;
+  std::uint64_t gone_packets = 0;   // missing here, and told by the peer that it holds their content no longer
+  std::uint64_t gone_messages = 0;  // withdrawn by the peer before they were whole here
+  std::uint64_t gone_told = 0;      // asked of me, and held no longer
   std::uint64_t acks_out = 0, heartbeats_out = 0, handshakes_in = 0, handshakes_out = 0, resets_in = 0, resets_out = 0;
   std::uint64_t drops[static_cast<std::size_t>(Drop::kCount)] = {};
 };
@@ -154,6 +158,8 @@ class Endpoint {
     std::uint64_t used_most, bound;
   };
   std::uint32_t high_water(std::span<HighWater> out) const;
+  // Test hook: numbers as a session has them after a long life; both ends, before anything is sent on it.
+  void set_numbers_for_test(SessionId session, std::uint64_t packet, std::uint32_t ticket);
   // Test hook: the key that tags what this session sends, for tests in which a peer lies with good tags.
   bool tag_key_for_test(SessionId session, std::array<std::uint8_t, 16>& key) const;
 

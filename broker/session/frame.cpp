@@ -9,8 +9,8 @@ Drop parse_frame(std::span<const std::uint8_t> datagram, ptl_frame& out) {
   out = get<ptl_frame>(datagram.data());
   if (version_of(out) != PTL_VERSION) return Drop::bad_version;
   const std::uint32_t type = type_of(out);
-  if (type < PTL_DATA || type > PTL_CLOSE || type == PTL_PARITY) return Drop::bad_type;
   if (datagram.size() > PTL_FRAME_BYTES + PTL_FRAGMENT_KERNEL_MAX) return Drop::bad_length;
+  if (!is_spoken(type)) return Drop::none;  // whose it is, is for the tag to say
   const bool fragment = type == PTL_DATA && (out.flags & PTL_F_MULTIPLEXED) == 0;
   if (!fragment && (out.bytes != datagram.size() - PTL_FRAME_BYTES || out.bytes < PTL_TRAILER_BYTES)) {
     return Drop::bad_length;

@@ -32,8 +32,8 @@ struct AckBody {
   std::uint32_t ce_marks = 0;
   std::uint32_t admitted[PTL_LANES] = {};
   std::uint32_t delivered[PTL_LANES] = {};
-  std::uint32_t range_count = 0;  // AckRange behind this struct, upwards from `contiguous`
-  std::uint32_t reserved = 0;
+  std::uint32_t range_count = 0;  // AckRange behind this struct, upwards from `contiguous` + `skip`
+  std::uint32_t skip = 0;         // numbers told by an ACK before this one, for there were too many ranges
 };
 struct AckRange {
   std::uint32_t gap = 0;     // missing
@@ -117,7 +117,11 @@ T get(const std::uint8_t* at) {
   return value;
 }
 
-// Judges what can be judged without a session: length, version, type, CRC of what follows the header. none: `out`
+inline bool is_spoken(std::uint32_t type) {
+  return type >= PTL_DATA && type <= PTL_CLOSE && type != PTL_PARITY;
+}
+
+// Judges what can be judged without a session: length, version, CRC of what follows the header. none: `out`
 // holds.
 Drop parse_frame(std::span<const std::uint8_t> datagram, ptl_frame& out);
 // CRC of a whole sealed payload's bytes and of its trailer (everything but fragments of segments).

@@ -66,8 +66,7 @@ bool Endpoint::State::wants_grant(const Session& s, std::uint32_t c) const {
   const InClass& ic = s.classes_in[c];
   if (ic.granted_end - ic.base >= limits.grants_per_class) return false;
   if (ahead(ic.granted_end, ic.wanted) <= 0) return true;
-  return ic.next_unused != 1 && now.mono_ns - ic.last_used_ns < kKeepGrants &&
-         ahead(ic.granted_end, ic.next_unused + 2) < 0;
+  return ic.sent && now.mono_ns - ic.last_used_ns < kKeepGrants && ahead(ic.granted_end, ic.next_unused + 2) < 0;
 }
 
 void Endpoint::State::queue_want(Session& s, std::uint32_t c) {

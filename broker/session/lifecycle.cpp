@@ -54,6 +54,9 @@ void Endpoint::State::start_session(Session& s) {
   s.peer_received = {};
   s.ack_due_ns = kNever;
   s.unacknowledged = 0;
+  s.ack_from = 0;
+  s.ack_chain = 0;
+  s.tampered = 0;
   s.settled_told_ns = 0;
   s.data_open = 0;
   s.heartbeat_due_ns = kNever;
@@ -91,7 +94,7 @@ void Endpoint::State::start_session(Session& s) {
     s.classes_in[c].row = grants;
     s.classes_in[c].segments = segments;
     for (std::uint32_t i = 0; i < limits.grants_per_class; ++i) {
-      out_row[i].ticket = 0;
+      out_row[i] = {};
       grants[i] = {};
       segments[i] = {};
     }

@@ -24,10 +24,10 @@ struct Memory {
 // The numbers that an ACK says have come, by its own ranges.
 std::set<std::uint64_t> told(const ReceiveWindow& window, AckBody& body) {
   AckRange ranges[kAckRangesMax];
-  const std::uint32_t count = window.describe(body, ranges, kAckRangesMax);
+  window.describe(body, ranges, kAckRangesMax);
   std::set<std::uint64_t> numbers;
   std::uint64_t at = body.contiguous;
-  for (std::uint32_t i = 0; i < count; ++i) {
+  for (std::uint32_t i = 0; i < body.range_count; ++i) {
     at += ranges[i].gap;
     for (std::uint32_t k = 0; k < ranges[i].length; ++k) numbers.insert(++at);
   }

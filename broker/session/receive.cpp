@@ -48,9 +48,11 @@ Verdict Endpoint::State::receive_one(PathId path, const DatagramView& datagram) 
     verdict.drop = count(seen == PTL_W_REPLAY ? Drop::replay : Drop::old);
     return verdict;
   }
+  const bool spoken = session::is_spoken(type);
   const bool fragment = type == PTL_DATA && (frame.flags & PTL_F_MULTIPLEXED) == 0;
-  if (!fragment) {
+  if (spoken && !fragment) {
     verdict.drop = session::check_payload(payload, frame.crc);
+    if (verdict.drop == Drop::bad_trailer) note_tampered(s);
     if (verdict.drop != Drop::none) return count(verdict.drop), verdict;
   }
   s.last_received_ns = now.mono_ns;
@@ -59,7 +61,7 @@ Verdict Endpoint::State::receive_one(PathId path, const DatagramView& datagram) 
   if (s.state == SessionState::responding) establish(s);
   path_seen(s, path, frame.packet);
   const SessionId handle = s.handle;
-  const auto body = fragment ? payload : payload.first(payload.size() - PTL_TRAILER_BYTES);
+  const auto body = fragment || !spoken ? payload : payload.first(payload.size() - PTL_TRAILER_BYTES);
   switch (type) {
     case PTL_DATA:
       verdict.drop = fragment ? receive_fragment(s, frame, body) : receive_multiplexed(s, frame, body);
@@ -69,7 +71,7 @@ Verdict Endpoint::State::receive_one(PathId path, const DatagramView& datagram) 
       verdict.drop = receive_ack(s, body);
       break;
     case PTL_HEARTBEAT:
-      if (consume(s, frame, true)) verdict.drop = receive_heartbeat(s, body);
+      if (consume(s, frame, true)) verdict.drop = receive_heartbeat(s, body, frame.packet == s.in.largest());
       break;
     case PTL_PROBE:
       consume(s, frame, false);
@@ -83,14 +85,25 @@ Verdict Endpoint::State::receive_one(PathId path, const DatagramView& datagram) 
       consume(s, frame, false);
       end_session(s, DownReason::closed, false);
       break;
-    default:
-      verdict.drop = Drop::bad_type;
+    default:  // of a later version, or PARITY: its number came, its content means nothing here
+      consume(s, frame, false);
+      verdict.drop = Drop::unknown;
       break;
   }
   verdict.consumed = consumed;
   if (verdict.drop != Drop::none) count(verdict.drop);
   if (Session* still = find(handle)) reschedule(*still);
   return verdict;
+}
+
+// Somebody has the key of the tags and not that of the seals, or a peer seals wrongly: either ends, though not at once.
+void Endpoint::State::note_tampered(Session& s) {
+  if (s.state != SessionState::up) return;
+  if (s.tampered == 0 || now.mono_ns - s.tampered_since_ns > kTamperedWindow) {
+    s.tampered = 0;
+    s.tampered_since_ns = now.mono_ns;
+  }
+  if (++s.tampered >= kTamperedMost) end_session(s, DownReason::tampered, true);
 }
 
 // Marks the number; eliciting frames ask for an ACK: at once, or on every second and after a quarter of the RTT.
@@ -267,7 +280,10 @@ void Endpoint::State::hand_up_control(Session& s, std::uint32_t at) {
     const auto last = session::get<std::uint32_t>(body + 8);
     for (std::uint32_t n = first; lane != kControlLane && lane < kLanes && ahead(last, n) >= 0 && in_range(s, lane, n);
          ++n) {
-      if (!came_before(s, lane, n)) note_admitted(s, lane, n);
+      if (came_before(s, lane, n)) continue;
+      ++counters.gone_messages;
+      forget_partial(s, lane, n);
+      note_admitted(s, lane, n);
     }
   }
   incoming.push(items, at);

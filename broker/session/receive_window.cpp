@@ -25,10 +25,14 @@ bool ReceiveWindow::mark(std::uint64_t packet, std::uint64_t now_ns, std::uint64
   return true;
 }
 
-void ReceiveWindow::settle(std::uint64_t settled) {
-  if (settled <= contiguous_) return;
-  contiguous_ = std::min(settled, largest_);
+std::uint64_t ReceiveWindow::settle(std::uint64_t settled) {
+  if (settled <= contiguous_) return 0;
+  settled = std::min(settled, largest_);
+  std::uint64_t gone = 0;
+  for (std::uint64_t at = next_missing(contiguous_, settled); at <= settled; at = next_missing(at, settled)) ++gone;
+  contiguous_ = settled;
   advance();
+  return gone;
 }
 
 bool ReceiveWindow::service(std::uint64_t now_ns, std::uint64_t repeat_ns) {
@@ -74,12 +78,14 @@ std::uint64_t ReceiveWindow::next_missing(std::uint64_t from, std::uint64_t limi
   return limit + 1;
 }
 
-std::uint32_t ReceiveWindow::describe(AckBody& body, AckRange* ranges, std::uint32_t capacity) const {
+std::uint64_t ReceiveWindow::describe(AckBody& body, AckRange* ranges, std::uint32_t capacity,
+                                      std::uint64_t from) const {
   body.contiguous = contiguous_;
   body.largest = largest_;
   body.mature = std::min(mature_, largest_);
   std::uint32_t count = 0;
-  std::uint64_t at = contiguous_;
+  std::uint64_t at = std::max(from, contiguous_);
+  body.skip = static_cast<std::uint32_t>(at - contiguous_);  // at most the window
   while (at < largest_ && count < capacity) {
     const std::uint64_t first = next_received(at, largest_);
     const std::uint64_t end = next_missing(first, largest_);
@@ -87,7 +93,7 @@ std::uint32_t ReceiveWindow::describe(AckBody& body, AckRange* ranges, std::uint
     at = end - 1;
   }
   body.range_count = count;
-  return count;
+  return at;
 }
 
 }  // namespace portolan::broker::session

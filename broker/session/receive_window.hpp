@@ -23,7 +23,8 @@ class ReceiveWindow {
   // A packet is consumed: mark it. False: a replay after all. `tolerance_ns`: how long a gap may be mere reordering.
   bool mark(std::uint64_t packet, std::uint64_t now_ns, std::uint64_t tolerance_ns);
   // Numbers seen without being consumed (a HEARTBEAT's largest) or settled by their sender (never to be missed again).
-  void settle(std::uint64_t settled);
+  // How many that were missing never come now.
+  std::uint64_t settle(std::uint64_t settled);
 
   // Gap reports due? True: send an ACK now (mature() has moved, or what was reported is still missing).
   bool service(std::uint64_t now_ns, std::uint64_t repeat_ns);
@@ -35,8 +36,8 @@ class ReceiveWindow {
   std::uint64_t largest_at_ns() const { return largest_at_ns_; }
   bool missing() const { return contiguous_ < mature_; }  // something reported is missing still
   std::uint64_t contiguous() const { return contiguous_; }
-  // contiguous, largest, mature and ranges; returns how many ranges.
-  std::uint32_t describe(AckBody& body, AckRange* ranges, std::uint32_t capacity) const;
+  // contiguous, largest, mature and ranges behind `from`; returns the number up to which all is told.
+  std::uint64_t describe(AckBody& body, AckRange* ranges, std::uint32_t capacity, std::uint64_t from = 0) const;
 
  private:
   static constexpr std::uint32_t kMarks = 16;

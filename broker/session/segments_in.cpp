@@ -54,6 +54,7 @@ Drop Endpoint::State::receive_fragment(Session& s, const ptl_frame& frame, std::
   segment.used = true;
   segment.repaired = segment.repaired || (frame.flags & PTL_F_RETRANSMIT) != 0;
   ic.last_used_ns = now.mono_ns;
+  ic.sent = true;
   if (ahead(fragment.ticket + 1, ic.next_unused) > 0) {
     ic.next_unused = fragment.ticket + 1;
     queue_want(s, fragment.slot_class);
@@ -90,9 +91,19 @@ Drop Endpoint::State::segment_whole(Session& s, std::uint32_t c, std::uint32_t t
                         record.last_segment == (length - 1) / PTL_SEGMENT_PAYLOAD &&
                         body - PTL_RECORD_BYTES == std::min<std::uint64_t>(length - first, PTL_SEGMENT_PAYLOAD) &&
                         (came_before(s, lane, record.number) || in_range(s, lane, record.number));
-  if (!sound || !sensible) {  // the fragments are as they were sent: the peer lies, and its message can never be whole
+  if (!sound) {  // the fragments are as their headers say, and yet not what was sealed: it shall be cut anew
+    const bool told = tell_segment(s, PTL_C_ABANDON, c, ticket, kAbandonByReceiver);
+    ticket_done(s, c, ticket, true);
+    if (!told) {
+      end_session(s, DownReason::local, true);
+    } else {
+      note_tampered(s);
+    }
+    return Drop::bad_trailer;
+  }
+  if (!sensible) {  // the peer itself says what cannot be
     end_session(s, DownReason::local, true);
-    return sound ? Drop::bad_length : Drop::bad_trailer;
+    return Drop::bad_length;
   }
   if (came_before(s, lane, record.number)) {
     ticket_done(s, c, ticket, true);
@@ -249,6 +260,15 @@ void Endpoint::State::drop_partial(Session& s, std::uint32_t index) {
   unlink_partial(s, index);
 }
 
+// The peer withdrew the message: what came of it goes back.
+void Endpoint::State::forget_partial(Session& s, std::uint32_t lane, std::uint32_t number) {
+  for (std::uint32_t i = s.partial.head; i != kNil; i = partials[i].next) {
+    if (partials[i].record.number != number || record_lane(partials[i].record) != lane) continue;
+    drop_partial(s, i);
+    return;
+  }
+}
+
 // Slots that became whole without a datagram through here.
 void Endpoint::State::scan_gates(Session& s) {
   const SessionId handle = s.handle;
@@ -262,6 +282,7 @@ void Endpoint::State::scan_gates(Session& s) {
       if (ptl_ready(store->slot(kind_of(c), segment.slot)) == 0) continue;
       segment.used = true;
       ic.last_used_ns = now.mono_ns;
+      ic.sent = true;
       if (ahead(ticket + 1, ic.next_unused) > 0) ic.next_unused = ticket + 1;
       const Drop drop = segment_whole(s, c, ticket);
       if (drop != Drop::none) count(drop);

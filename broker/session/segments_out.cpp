@@ -40,10 +40,10 @@ bool Endpoint::State::take_segment_control(Session& s, std::uint32_t control, st
     case PTL_C_GRANT:
       return receive_grant(s, body.slot_class, body.ticket, static_cast<std::uint32_t>(body.bits));
     case PTL_C_NEED:
-      receive_need(s, body.slot_class, body.ticket, body.bits);
-      return true;
+      return receive_need(s, body.slot_class, body.ticket, body.bits);
     case PTL_C_ABANDON:
-      return receive_abandon(s, body.slot_class, body.ticket);
+      return body.bits == kAbandonByReceiver ? ticket_refused(s, body.slot_class, body.ticket)
+                                             : receive_abandon(s, body.slot_class, body.ticket);
     default:
       return false;
   }
@@ -77,10 +77,15 @@ void Endpoint::State::tell_wants(Session& s) {
 
 bool Endpoint::State::receive_grant(Session& s, std::uint32_t slot_class, std::uint32_t base, std::uint32_t window) {
   OutClass& oc = s.classes_out[slot_class];
-  if (ahead(base, oc.base) < 0 || ahead(base, oc.next_ticket) > 0 || window > kRowMost) return false;
+  if (ahead(base, oc.base) < 0 || ahead(base, oc.next_ticket) > 0 || window > kGrantWindowMost) return false;
   for (; oc.base != base; ++oc.base) {
     const std::uint32_t at = oc.base & (limits.grants_per_class - 1);
-    if (oc.row[at].ticket == oc.base) free_segment(s, slot_class * kRowMost + at);
+    if (oc.row[at].ticket != oc.base) continue;
+    if (oc.row[at].recut) {
+      oc.row[at].ticket = 0;  // it stays, for another ticket
+    } else {
+      free_segment(s, slot_class * kRowMost + at);
+    }
   }
   const std::uint32_t end = base + window;
   if (ahead(end, oc.granted_end) < 0) oc.want_told = 0;  // credit went back: say again what is wanted
@@ -100,7 +105,7 @@ bool Endpoint::State::cut_next(Session& s, std::uint32_t lane) {
   OutClass& oc = s.classes_out[c];
   const std::uint32_t at = oc.next_ticket & (limits.grants_per_class - 1);
   OutSegment& seg = oc.row[at];
-  if (ahead(oc.next_ticket, oc.granted_end) >= 0 || seg.ticket != 0) return false;
+  if (ahead(oc.next_ticket, oc.granted_end) >= 0 || seg.entry != kNil) return false;
   const std::uint32_t generation = seg.generation + 1;
   seg = OutSegment{};
   seg.generation = generation;
@@ -110,7 +115,8 @@ bool Endpoint::State::cut_next(Session& s, std::uint32_t lane) {
   seg.offset = e.cut * PTL_SEGMENT_PAYLOAD;
   seg.index = e.cut;
   seg.lane = static_cast<std::uint8_t>(lane);
-  seg.fragments = ptl_fragments(seg.bytes, s.options.fragment_bytes);
+  seg.size = s.options.fragment_bytes;
+  seg.fragments = ptl_fragments(seg.bytes, seg.size);
   seg.order = s.cut_order++;
   --oc.queued;
   l.lengthy_bytes -= part;
@@ -143,7 +149,65 @@ bool Endpoint::State::cut_next(Session& s, std::uint32_t lane) {
   return true;
 }
 
+// The receiver gave this ticket up: the segment stays, and is cut under a new one as soon as there is credit.
+bool Endpoint::State::ticket_refused(Session& s, std::uint32_t c, std::uint32_t ticket) {
+  OutClass& oc = s.classes_out[c];
+  const std::uint32_t at = ticket & (limits.grants_per_class - 1);
+  OutSegment& seg = oc.row[at];
+  if (ticket == 0 || ahead(ticket, oc.next_ticket) >= 0) return false;
+  if (seg.ticket != ticket || seg.recut || entries[seg.entry].withdrawn) return true;  // over, or told before
+  const std::uint32_t place = c * kRowMost + at;
+  seg.recut = true;
+  seg.resend = 0;
+  s.segments_fresh &= ~place_bit(place);
+  s.segments_resend &= ~place_bit(place);
+  ++oc.recuts;
+  ++oc.queued;
+  s.lanes_out[seg.lane].lengthy_bytes += seg.bytes - kOverhead;
+  tell_wants(s);
+  return true;
+}
+
+// Cuts the oldest of those segments anew, with the fragment size of today. When the new ticket's place is held by one
+// of them it is that one's turn, else nobody could ever leave.
+bool Endpoint::State::cut_again(Session& s, std::uint32_t c) {
+  OutClass& oc = s.classes_out[c];
+  if (oc.recuts == 0 || ahead(oc.next_ticket, oc.granted_end) >= 0) return false;
+  const std::uint32_t to = oc.next_ticket & (limits.grants_per_class - 1);
+  if (oc.row[to].entry != kNil && !oc.row[to].recut) return false;
+  std::uint32_t from = oc.row[to].recut ? to : kNil;
+  for (std::uint32_t i = 0; from != to && i < limits.grants_per_class; ++i) {
+    if (oc.row[i].recut && (from == kNil || ahead(oc.row[i].order, oc.row[from].order) < 0)) from = i;
+  }
+  OutSegment seg = oc.row[from];
+  const std::uint32_t generation = oc.row[to].generation + 1;
+  oc.row[from].ticket = 0;
+  oc.row[from].entry = kNil;
+  oc.row[from].recut = false;
+  ++oc.row[from].generation;
+  s.segments_live &= ~place_bit(c * kRowMost + from);
+  seg.recut = false;
+  seg.acked = seg.resend = seg.doubted = 0;
+  seg.fresh = 0;
+  seg.generation = generation;
+  seg.ticket = oc.next_ticket++;
+  seg.size = s.options.fragment_bytes;
+  seg.fragments = ptl_fragments(seg.bytes, seg.size);
+  oc.row[to] = seg;
+  s.segments_live |= place_bit(c * kRowMost + to);
+  s.segments_fresh |= place_bit(c * kRowMost + to);
+  --oc.recuts;
+  --oc.queued;
+  s.lanes_out[seg.lane].lengthy_bytes -= seg.bytes - kOverhead;
+  ++counters.segments_recut;
+  return true;
+}
+
 bool Endpoint::State::fragment_waits(Session& s) {
+  for (std::uint32_t c = 0; c < PTL_CLASSES; ++c) {
+    while (cut_again(s, c)) {
+    }
+  }
   // Bulk is cut only when nothing else is: its tickets must not stand before those of the other lanes.
   bool lanes[kLanes] = {};
   for (std::uint64_t bits = s.segments_fresh; bits != 0; bits &= bits - 1) {
@@ -219,7 +283,7 @@ bool Endpoint::State::build_fragment(Session& s, std::uint32_t buffer, bool repa
   }
   if (best == kNil) return false;
   OutSegment& seg = segment_at(s, best);
-  const std::uint32_t size = s.options.fragment_bytes;
+  const std::uint32_t size = seg.size;
   std::uint32_t index = 0;
   if (repair) {
     index = static_cast<std::uint32_t>(std::countr_zero(seg.resend));
@@ -261,7 +325,7 @@ bool Endpoint::State::build_fragment(Session& s, std::uint32_t buffer, bool repa
 
 void Endpoint::State::fragment_acknowledged(Session& s, const SentPacket& packet, std::uint64_t number) {
   OutSegment& seg = segment_at(s, packet.content);
-  if (seg.ticket == 0 || seg.generation != packet.generation) return;
+  if (seg.ticket == 0 || seg.recut || seg.generation != packet.generation) return;
   if ((seg.doubted >> packet.fragment & 1) != 0 && number < seg.doubted_below) return;
   seg.acked |= 1ull << packet.fragment;
   seg.resend &= ~seg.acked;
@@ -270,29 +334,45 @@ void Endpoint::State::fragment_acknowledged(Session& s, const SentPacket& packet
 
 void Endpoint::State::fragment_lost(Session& s, const SentPacket& packet) {
   OutSegment& seg = segment_at(s, packet.content);
-  if (seg.ticket == 0 || seg.generation != packet.generation || entries[seg.entry].withdrawn) return;
+  if (seg.ticket == 0 || seg.recut || seg.generation != packet.generation || entries[seg.entry].withdrawn) return;
   if ((seg.acked >> packet.fragment & 1) != 0) return;
   seg.resend |= 1ull << packet.fragment;
   s.segments_resend |= place_bit(packet.content);
 }
 
-// The receiver found fragments with a wrong CRC in a whole segment: it has them no longer.
-void Endpoint::State::receive_need(Session& s, std::uint32_t slot_class, std::uint32_t ticket, std::uint64_t bits) {
+// The receiver found fragments with a wrong CRC in a whole segment: it has them no longer. What is not held here either
+// is said to be gone, or it would wait for ever.
+bool Endpoint::State::receive_need(Session& s, std::uint32_t slot_class, std::uint32_t ticket, std::uint64_t bits) {
   const std::uint32_t at = ticket & (limits.grants_per_class - 1);
   OutSegment& seg = s.classes_out[slot_class].row[at];
-  if (ticket == 0 || seg.ticket != ticket || entries[seg.entry].withdrawn) return;
+  if (seg.ticket != ticket || ticket == 0 || entries[seg.entry].withdrawn) {
+    ++counters.gone_told;
+    return tell_segment(s, PTL_C_ABANDON, slot_class, ticket, kAbandonBySender);
+  }
+  if (seg.recut) return true;
   bits &= seg.fresh >= 64 ? ~0ull : (1ull << seg.fresh) - 1;
   seg.acked &= ~bits;
   seg.resend |= bits;
   seg.doubted |= bits;
   seg.doubted_below = s.out.next();
   if (seg.resend != 0) s.segments_resend |= place_bit(slot_class * kRowMost + at);
+  return true;
+}
+
+bool Endpoint::State::tell_gone(Session& s, std::uint32_t lane, std::uint32_t number) {
+  std::uint8_t body[12];
+  session::put(body, lane);
+  session::put(body + 4, number);
+  session::put(body + 8, number);
+  ++counters.gone_told;
+  return enqueue_control(s, PTL_C_GONE, body, true);
 }
 
 // BUSY for a long message: what is not cut never will be, and what is open at the peer is given up.
 void Endpoint::State::message_refused(Session& s, std::uint32_t lane, std::uint32_t number) {
   if (lane == kControlLane || lane >= kLanes) return;
   std::uint32_t entry = kNil;
+  bool curtailed = false;  // some of it was never cut
   OutLane& l = s.lanes_out[lane];
   if (!l.lengthy.empty() && entries[l.lengthy.head].number == number && entries[l.lengthy.head].cut != 0) {
     entry = l.lengthy.pop(entries);  // only the first of the queue can have begun
@@ -303,25 +383,44 @@ void Endpoint::State::message_refused(Session& s, std::uint32_t lane, std::uint3
       l.lengthy_bytes -= part;
     }
     e.segments = e.cut;
+    curtailed = true;
   }
+  std::uint64_t passed = 0;  // whose tickets are over: nothing more will free them
+  bool whole = true;         // as far as it was cut, the peer has it
+  bool told = true;
   for (std::uint64_t bits = s.segments_live; bits != 0; bits &= bits - 1) {
     const auto place = static_cast<std::uint32_t>(std::countr_zero(bits));
     OutSegment& seg = segment_at(s, place);
     const OutEntry& e = entries[seg.entry];
     if (e.lane != lane || e.number != number) continue;
     entry = seg.entry;
+    whole = false;
     seg.resend = 0;
     seg.fresh = seg.fragments;
     s.segments_fresh &= ~place_bit(place);
     s.segments_resend &= ~place_bit(place);
-    if (!tell_segment(s, PTL_C_ABANDON, place / kRowMost, seg.ticket, 0)) {
-      end_session(s, DownReason::local, true);
-      return;
+    if (seg.recut) {
+      seg.recut = false;
+      OutClass& oc = s.classes_out[place / kRowMost];
+      --oc.recuts;
+      --oc.queued;
+      l.lengthy_bytes -= seg.bytes - kOverhead;
+      if (seg.ticket == 0) passed |= place_bit(place);
+    } else {
+      told = told && tell_segment(s, PTL_C_ABANDON, place / kRowMost, seg.ticket, kAbandonBySender);
     }
   }
   if (entry == kNil) return;
-  entries[entry].withdrawn = true;
-  if (entries[entry].done == entries[entry].segments) release_entry(s, entry);
+  OutEntry& e = entries[entry];
+  whole = whole && e.done == e.segments && !curtailed;
+  e.withdrawn = true;
+  if (!whole) told = told && tell_gone(s, lane, number);
+  if (!told) return end_session(s, DownReason::local, true);
+  if (e.done == e.segments) {
+    release_entry(s, entry);
+  } else {
+    for (; passed != 0; passed &= passed - 1) free_segment(s, static_cast<std::uint32_t>(std::countr_zero(passed)));
+  }
 }
 
 void Endpoint::State::free_segment(Session& s, std::uint32_t place) {

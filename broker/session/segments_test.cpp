@@ -210,6 +210,9 @@ TEST(Segments, ARefusedLongMessageIsAbandoned) {
   wire->run_for(100 * kMs);
   EXPECT_EQ(a.store->usage().messages, 0u);
   EXPECT_EQ(a.endpoint->backlog_bytes(a.up), 0u);
+  ASSERT_EQ(b.got.size(), 1u);  // it is told GONE
+  EXPECT_EQ(b.got[0].control, static_cast<std::uint32_t>(PTL_C_GONE));
+  b.got.clear();
   ASSERT_EQ(wire->send(0, Lane::realtime, text_of(2, 200'000), 2), SendResult::ok);
   ASSERT_TRUE(wire->run_for(1'000 * kMs, [&] { return b.got.size() == 1; }));
   EXPECT_EQ(b.got[0].sequence, 2u);

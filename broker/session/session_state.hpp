@@ -28,6 +28,15 @@ inline constexpr std::uint64_t kBacklogLeast = 2'560;  // a slow session may sti
 inline constexpr std::uint32_t kControlReserve = 32;   // control entries kept for GRANT and its like
 inline constexpr std::uint32_t kRowMost = 32;          // grants per class and session
 
+inline constexpr std::uint32_t kGrantWindowMost = 1'024;  // that any receiver may give; what a row cannot hold waits
+// A session ends, and its successor begins anew, this far before packet numbers or tickets do.
+inline constexpr std::uint64_t kLastPacket = PTL_PACKET_MAX - (1u << 20);
+inline constexpr std::uint32_t kLastTicket = 0xFFFFFFFFu - (1u << 16);
+inline constexpr std::uint32_t kAckChainMost = 4;  // ACKs in a row while there are more gaps than one can tell
+// What is tagged rightly but sealed wrongly: this many in this time end the session.
+inline constexpr std::uint32_t kTamperedMost = 8;
+inline constexpr std::uint64_t kTamperedWindow = 10 * kSecond;
+
 // A message that is sent, from send() until its packets are acknowledged.
 struct OutEntry {
   std::uint64_t sequence = 0;
@@ -106,7 +115,7 @@ struct OutSegment {
   // After a NEED: acknowledgements of its fragments count only for packets from this number on, for those of the
   // damaged ones may still come, behind the NEED.
   std::uint64_t doubted = 0, doubted_below = 0;
-  std::uint32_t ticket = 0;      // 0: free
+  std::uint32_t ticket = 0;      // 0: none (the place is free when it has no entry either)
   std::uint32_t generation = 0;  // counted at each cut, for what old packets still name
   std::uint32_t entry = kNil;
   std::uint32_t bytes = 0;   // record header and trailer included
@@ -114,14 +123,17 @@ struct OutSegment {
   std::uint32_t crc = 0;     // of all but the trailer
   std::uint32_t fresh = 0;   // next fragment never sent
   std::uint32_t fragments = 0;
+  std::uint32_t size = 0;   // of a fragment: that of its cut, whatever the path takes by now
   std::uint16_t index = 0;  // of the segment in its message
   std::uint8_t lane = 0;
+  bool recut = false;       // its ticket was given up: it waits for another
   std::uint32_t order = 0;  // of cutting
   ptl_record record{};
 };
 struct OutClass {
   std::uint32_t next_ticket = 1, base = 1, granted_end = 1;  // granted: below granted_end
-  std::uint32_t queued = 0;                                  // segments not yet cut
+  std::uint32_t queued = 0;                                  // segments not yet cut, or to be cut again
+  std::uint32_t recuts = 0;                                  // of them, to be cut again
   std::uint32_t want_told = 0;
   OutSegment* row = nullptr;
 };
@@ -138,6 +150,7 @@ struct InClass {
   std::uint32_t ready = 0;        // bits: ticket base + i is whole and waits for memory
   std::uint32_t next_unused = 1;  // above every ticket of which a fragment came
   std::uint64_t last_used_ns = 0;
+  bool sent = false;    // a segment came once
   bool queued = false;  // waits for slots
   bool grant_dirty = false;
   ptl_grant* row = nullptr;
@@ -168,6 +181,10 @@ inline std::int32_t ahead(std::uint32_t a, std::uint32_t b) {
 inline PieceKind kind_of(std::uint32_t slot_class) {
   return slot_class == PTL_LARGE ? PieceKind::large_slot : PieceKind::small_slot;
 }
+
+// ABANDON's u64: who gives the ticket up.
+inline constexpr std::uint64_t kAbandonBySender = 0;    // its message was refused, or it holds the segment no longer
+inline constexpr std::uint64_t kAbandonByReceiver = 1;  // what came is not what was sealed: cut it anew
 
 enum class SessionState : std::uint8_t { free = 0, hello_sent, init_sent, responding, up };
 
@@ -211,6 +228,10 @@ struct Session {
   PeerReceived peer_received;
   std::uint64_t ack_due_ns = kNever;
   std::uint32_t unacknowledged = 0;  // eliciting datagrams since the last ACK
+  std::uint64_t ack_from = 0;        // gaps up to here are told: the next ACK goes on behind it; 0: from the beginning
+  std::uint32_t ack_chain = 0;       // ACKs in a row so far
+  std::uint32_t tampered = 0;
+  std::uint64_t tampered_since_ns = 0;
   std::uint64_t settled_told_ns = 0;
   std::uint32_t data_open = 0;  // packets with messages or fragments that are open
   std::uint64_t heartbeat_due_ns = kNever, heartbeat_last_ns = 0;

@@ -126,6 +126,7 @@ struct Endpoint::State {
   bool in_range(const Session& s, std::uint32_t lane, std::uint32_t number) const;
   void note_admitted(Session& s, std::uint32_t lane, std::uint32_t number);
   bool consume(Session& s, const ptl_frame& frame, bool at_once);
+  void note_tampered(Session& s);
   bool consumed = false;  // by the datagram in hand
   void receive_probe(Session& s, PathId path, const session::ProbeBody& body);
   void credit_freed(Session& s, std::uint32_t bytes);
@@ -135,7 +136,7 @@ struct Endpoint::State {
 
   // acknowledge.cpp
   Drop receive_ack(Session& s, std::span<const std::uint8_t> payload);
-  Drop receive_heartbeat(Session& s, std::span<const std::uint8_t> payload);
+  Drop receive_heartbeat(Session& s, std::span<const std::uint8_t> payload, bool newest);
   void packet_acknowledged(Session& s, std::uint64_t number);
   void packet_lost(Session& s, std::uint64_t number);
   void progress_lanes(Session& s, const std::uint32_t* admitted, const std::uint32_t* delivered);
@@ -185,7 +186,10 @@ struct Endpoint::State {
     return s.classes_out[place / kRowMost].row[place % kRowMost];
   }
   bool receive_grant(Session& s, std::uint32_t slot_class, std::uint32_t base, std::uint32_t window);
-  void receive_need(Session& s, std::uint32_t slot_class, std::uint32_t ticket, std::uint64_t bits);
+  bool receive_need(Session& s, std::uint32_t slot_class, std::uint32_t ticket, std::uint64_t bits);
+  bool ticket_refused(Session& s, std::uint32_t slot_class, std::uint32_t ticket);
+  bool cut_again(Session& s, std::uint32_t slot_class);
+  bool tell_gone(Session& s, std::uint32_t lane, std::uint32_t number);
   void message_refused(Session& s, std::uint32_t lane, std::uint32_t number);
   void free_segment(Session& s, std::uint32_t place);
   void drop_out_segments(Session& s);
@@ -199,6 +203,7 @@ struct Endpoint::State {
   void finish_partial(Session& s, std::uint32_t index);
   void drop_partial(Session& s, std::uint32_t index);
   void unlink_partial(Session& s, std::uint32_t index);
+  void forget_partial(Session& s, std::uint32_t lane, std::uint32_t number);
   void ticket_done(Session& s, std::uint32_t slot_class, std::uint32_t ticket, bool give_slot);
   bool receive_want(Session& s, std::uint32_t slot_class, std::uint32_t last_wanted);
   bool receive_abandon(Session& s, std::uint32_t slot_class, std::uint32_t ticket);

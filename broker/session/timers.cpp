@@ -14,6 +14,8 @@ std::uint64_t Endpoint::State::resort_due(const Session& s) const {
 }
 
 void Endpoint::State::service(Session& s) {
+  const auto last_ticket = std::max(s.classes_out[PTL_SMALL].next_ticket, s.classes_out[PTL_LARGE].next_ticket);
+  if (s.out.next() > kLastPacket || last_ticket > kLastTicket) return end_session(s, DownReason::exhausted, true);
   if (s.in.service(now.mono_ns, s.rtt.answer())) ask_ack(s, 0);
   if (resort_due(s) <= now.mono_ns) {
     // One packet, the oldest: it brings an answer, and the answer says the rest.
@@ -68,9 +70,7 @@ void Endpoint::State::tick() {
         end_session(s, DownReason::handshake_failed, false);
         break;
       case SessionState::up:
-        if (s.out.next() > PTL_PACKET_MAX - (1u << 20)) {  // numbers never wrap: a new session has new ones
-          end_session(s, DownReason::local, true);
-        } else if (now.mono_ns >= std::max(s.grace_until_ns, s.last_received_ns + 3 * s.idle_ns)) {
+        if (now.mono_ns >= std::max(s.grace_until_ns, s.last_received_ns + 3 * s.idle_ns)) {
           end_session(s, DownReason::timeout, false);
         } else {
           life.set(at, std::max(s.grace_until_ns, s.last_received_ns + 3 * s.idle_ns));

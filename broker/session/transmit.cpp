@@ -33,8 +33,8 @@ bool Endpoint::State::poll_transmit(Transmit& out) {
   while (buffers.free() != 0 && work.earliest() <= now.mono_ns) {
     Session& s = sessions[work.first()];
     if (s.state == SessionState::up) {
-      service(s);
-      if (build(s, out)) {
+      service(s);  // may end it
+      if (s.state == SessionState::up && build(s, out)) {
         reschedule(s);
         return true;
       }
