@@ -97,7 +97,7 @@ void ClientEngine::State::pump(Now now) {
   while (c.endpoint.poll_room(session)) kept.room();
   while (c.endpoint.poll_progress(session)) {
   }
-  kept.progress();
+  if (!stalled && !budget_spent) kept.progress();  // never "accepted" before a BUSY that is here but not taken yet
   more_to_tell = interest.syncing() && interest.sync_step(now, cursors);
   kept.send_all(now);
   cursors.flush_delivered(now);

@@ -84,6 +84,8 @@ Progress Endpoint::progress(SessionId, Lane lane) const {
 void Endpoint::set_delivered(SessionId, Lane lane, std::uint32_t number) {
   fake->delivered[static_cast<int>(lane)] = number;
 }
+void Endpoint::admit_explicitly() {}
+void Endpoint::set_admitted(SessionId, Lane, std::uint32_t) {}
 void Endpoint::set_interest(const InterestState& mine) {
   fake->interest = mine;
 }

@@ -7,8 +7,7 @@ Kept::Kept(Context& context, Arena& arena)
     : c_(context),
       nodes_(arena.take<Node>(context.limits.kept_messages)),
       bound_(context.limits.kept_messages),
-      streams_(arena.take<Stream>(context.limits.topics)),
-      answered_(arena.take<Answered>(std::size_t{kAnswered} * kLanes)) {
+      streams_(arena.take<Stream>(context.limits.topics)) {
   if (nodes_ == nullptr) return;
   for (std::uint32_t i = 0; i < bound_; ++i) nodes_[i].lane_next = i + 1 < bound_ ? i + 1 : kNil;
   free_ = bound_ > 0 ? 0 : kNil;
@@ -71,7 +70,6 @@ ClientEngine::Published Kept::publish(Now now, std::string_view topic, Lane lane
 void Kept::session_up() {
   no_room_ = 0;
   announce_at_ = 0;
-  std::fill_n(answered_, std::size_t{kAnswered} * kLanes, Answered{});
   for (LaneQueue& lane : lanes_) {
     for (std::uint32_t n = lane.head; n != kNil; n = nodes_[n].lane_next) {
       c_.counters.offered_again += nodes_[n].sent ? 1u : 0u;
@@ -102,6 +100,8 @@ void Kept::send_lane(Now now, std::uint32_t lane_index) {
   while (lane.to_send != kNil) {
     Node& node = nodes_[lane.to_send];
     if (!announce(now, node.topic)) return;  // until acknowledgements make room on the control lane
+    const bool hole = node.topic_prev != kNil && nodes_[node.topic_prev].sequence + 1 != node.sequence;
+    if (hole && c_.endpoint.control_room(c_.session) < kControlReserve) return;
     const Outgoing out{.message = node.message,
                        .topic = node.topic + 1,
                        .publisher = node.topic + 1,
@@ -123,6 +123,8 @@ void Kept::send_lane(Now now, std::uint32_t lane_index) {
         continue;
       }
     }
+    // What was refused is missing among what is kept; a broker that lost its memory would wait for it.
+    if (hole) tell_hole(now, node.topic, nodes_[node.topic_prev].sequence + 1, node.sequence - 1);
     node.sent = true;
     if (lane.to_accept == kNil) lane.to_accept = lane.to_send;
     lane.to_send = node.lane_next;
@@ -148,36 +150,26 @@ void Kept::progress() {
       const Node& node = nodes_[lane.head];
       if (!node.sent || !at_or_before(node.number, p.delivered)) break;
       if (!tell(EventKind::received, node, 0, 0)) break;
-      answered_[l * kAnswered + node.number % kAnswered] = {node.number, node.topic, node.sequence};
       forget(lane, lane.head);
     }
   }
 }
 
-// TOPIC and STREAM, once a session. What was refused is missing among what is kept; a broker that lost its memory would
-// wait for it, so it is told as well.
+// TOPIC and STREAM, once a session.
 bool Kept::announce(Now now, std::uint32_t topic) {
   Stream& stream = streams_[topic];
   if (stream.announced == c_.generation) return true;
-  const bool any = stream.first != kNil;
-  const std::uint64_t holes = any ? nodes_[stream.last].sequence - nodes_[stream.first].sequence + 1 - stream.kept : 0;
-  const std::uint64_t wanted = std::min<std::uint64_t>(holes + kControlReserve, c_.limits.control_queue / 2);
-  if (c_.endpoint.control_room(c_.session) < wanted) return false;
+  if (c_.endpoint.control_room(c_.session) < kControlReserve) return false;
   stream.announced = c_.generation;
   c_.announce_topic(now, topic);
   c_.send(now, PTL_C_STREAM,
           wire::StreamBody{.alias = topic + 1,
                            .topic = topic + 1,
                            .publisher = c_.identity.id,
-                           .start = any ? nodes_[stream.first].sequence : stream.next,
+                           .start = stream.first != kNil ? nodes_[stream.first].sequence : stream.next,
                            .previous_last = 0,
                            .incarnation = c_.identity.incarnation,
                            .previous_incarnation = 0});
-  for (std::uint32_t n = stream.first; any && nodes_[n].topic_next != kNil; n = nodes_[n].topic_next) {
-    const std::uint64_t missing = nodes_[n].sequence + 1;
-    const std::uint64_t next = nodes_[nodes_[n].topic_next].sequence;
-    if (missing < next) tell_hole(now, topic, missing, next - 1);
-  }
   return true;
 }
 
@@ -194,16 +186,7 @@ void Kept::busy(const wire::BusyBody& body) {
   LaneQueue& lane = lanes_[body.lane];
   std::uint32_t n = lane.head;
   while (n != kNil && nodes_[n].sent && nodes_[n].number != body.number) n = nodes_[n].lane_next;
-  if (n == kNil || !nodes_[n].sent) {
-    Answered& answered = answered_[body.lane * kAnswered + body.number % kAnswered];
-    if (answered.topic == kNil || answered.number != body.number) return;
-    Node gone;
-    gone.topic = answered.topic;
-    gone.sequence = answered.sequence;
-    tell(EventKind::refused, gone, body.reason, body.retry_after_ns);
-    answered = Answered{};
-    return;
-  }
+  if (n == kNil || !nodes_[n].sent || nodes_[n].accepted_told) return;  // of no message that could still be refused
   tell(EventKind::refused, nodes_[n], body.reason, body.retry_after_ns);
   forget(lane, n);
 }

@@ -49,12 +49,6 @@ class Kept {
   void send_lane(Now now, std::uint32_t lane);
   bool tell(EventKind kind, const Node& node, std::uint32_t code, std::uint64_t retry_after_ns);
 
-  struct Answered {  // lately received: a BUSY of it may still come, for the lanes race
-    std::uint32_t number = 0, topic = kNil;
-    std::uint64_t sequence = 0;
-  };
-  static constexpr std::uint32_t kAnswered = 256;  // a lane
-
   Context& c_;
   Node* nodes_;
   std::uint32_t bound_;
@@ -62,7 +56,6 @@ class Kept {
   std::uint32_t used_ = 0;
   Stream* streams_;
   LaneQueue lanes_[kLanes];
-  Answered* answered_;
   std::uint32_t announce_at_ = 0;  // next topic to announce in this session
   std::uint32_t no_room_ = 0;      // bit per lane
 };

@@ -182,7 +182,11 @@ void Core::on_gap(std::uint32_t slot, const wire::GapBody& body) {
   const bool refused = body.reason == static_cast<std::uint32_t>(GapReason::refused);
   if (!downstreams_[slots_[slot].downstream].broker) {
     if (!refused || body.last == wire::kUnknownLast) return bad_control();
-    if (body.last <= log_.stream(s).contiguous) return;
+    if (log_.gap_known(s, body.first, body.last)) return;
+  }
+  if (!log_.can_take_gap(s, body.first, body.last)) {  // more GAPs ahead of their messages than pull_gap lets go
+    endpoint_.close(now_, slots_[slot].session, DownReason::local);
+    return;
   }
   stand_gap(s, body.first, body.last, body.reason);
 }

@@ -60,6 +60,7 @@ struct Lag {  // of one (downstream, topic)
   std::uint32_t inflight = 0;
   std::uint32_t epoch = 0;
   std::uint32_t next_ready = kNil;
+  std::uint32_t gaps_ahead = 0;  // GAPs told while messages before them were in flight
   bool attached = false;    // in the minimum
   bool sendable = false;    // a live filter matches
   bool queued = false;      // in a ready list
@@ -119,9 +120,19 @@ struct Downstream {
   bool control_blocked = false;  // something waits for room in its control queue
 };
 
+// Numbers that I refused: neither `admitted` nor `delivered` passes them before the peer has my BUSY, or a publisher
+// would hear *accepted* first. `control`: the control message that carries the last of these BUSYs.
+struct Refusals {
+  std::uint32_t first = 0, last = 0, control = 0;
+};
+inline constexpr std::uint32_t kRefusalRanges = 8;
+
 struct UpLane {
+  std::uint32_t admitted = 0;
   std::uint32_t delivered = 0;
   std::uint32_t highest = 0;
+  std::uint32_t refusal_count = 0;
+  Refusals refusals[kRefusalRanges];
 };
 
 struct Slot {  // one session, as far as data comes from it
@@ -302,14 +313,23 @@ class Core {
   void admit(std::uint32_t slot, const Incoming& in, std::uint32_t stream);
   bool known_duplicate(std::uint32_t slot, const Incoming& in, std::uint32_t stream);
   void refuse(std::uint32_t slot, const Incoming& in, std::uint32_t stream, RefuseReason reason);
+  bool tell_busy(std::uint32_t slot, const Incoming& in, RefuseReason reason);
+  bool refused_before(std::uint32_t stream, std::uint64_t sequence) const;
+  void refuse_again(std::uint32_t slot, const Incoming& in, std::uint32_t stream);
+  void drop_early_of(std::uint32_t slot);
   void link_early(std::uint32_t stream);
+  std::uint32_t lengthen_gap(std::uint32_t stream, std::uint64_t first, std::uint64_t last, std::uint32_t reason);
   std::uint32_t stand_gap(std::uint32_t stream, std::uint64_t first, std::uint64_t last, std::uint32_t reason);
+  void note_refusal(std::uint32_t slot, Lane lane, std::uint32_t number);
+  void drop_told_refusals(std::uint32_t slot);
   void put_number(std::uint32_t slot, Lane lane, std::uint32_t number, std::uint32_t entry);
   UpNumber& number_at(std::uint32_t slot, std::uint32_t lane, std::uint32_t number) {
     return up_numbers_[(static_cast<std::size_t>(slot) * kDataLanes + lane) * up_ring_ + (number & (up_ring_ - 1))];
   }
   void mark_dirty(std::uint32_t slot);
-  void raise_delivered(std::uint32_t slot);
+  void raise_numbers(std::uint32_t slot);
+  void raise_admitted(std::uint32_t slot, std::uint32_t lane);
+  void raise_delivered(std::uint32_t slot, std::uint32_t lane);
   void expire(std::uint32_t topic);
   void relieve_memory();
   bool short_of_memory(std::uint32_t eighths, bool but_slots = false) const;

@@ -182,6 +182,7 @@ void Core::appended(std::uint32_t e) {
 void Core::on_progress(SessionId session) {
   const std::uint32_t slot = slot_of(session);
   if (slot == kNil) return;
+  drop_told_refusals(slot);
   const std::uint32_t d = slots_[slot].downstream;
   if (downstreams_[d].slot != slot) return;
   for (std::uint32_t i = 0; i < kDataLanes; ++i) {

@@ -116,7 +116,7 @@ bool Endpoint::send_control(Now, SessionId session, std::uint32_t control, std::
     fake::Hub::get().cut(h.owner->identity.id, s->other(&s_->node).owner->identity.id);
     return false;
   }
-  h.control.push_back({Lane::control, 0, {}, control, {body.begin(), body.end()}});
+  h.control.push_back({Lane::control, ++h.sent[0], {}, control, {body.begin(), body.end()}});
   return true;
 }
 
@@ -137,6 +137,15 @@ Progress Endpoint::progress(SessionId session, Lane lane) const {
 void Endpoint::set_delivered(SessionId session, Lane lane, std::uint32_t number) {
   fake::Session* s = session_of(s_->node, session);
   if (s != nullptr) s->other(&s_->node).passed[static_cast<std::size_t>(lane)] = number;
+}
+
+void Endpoint::admit_explicitly() {
+  s_->node.explicitly = true;
+}
+
+void Endpoint::set_admitted(SessionId session, Lane lane, std::uint32_t number) {
+  fake::Session* s = session_of(s_->node, session);
+  if (s != nullptr) s->other(&s_->node).decided[static_cast<std::size_t>(lane)] = number;
 }
 
 void Endpoint::set_interest(const InterestState& mine) {
@@ -280,6 +289,7 @@ bool Hub::flow() {
         trace(h, back, h.control.front());
         back.owner->inbox.emplace_back(back.id, std::move(h.control.front()));
         h.control.pop_front();
+        ++h.control_arrived;
         moved = true;
       }
       for (std::size_t i = h.data.size(); shuffle != 0 && !h.hold_data && i > 1; --i) {
@@ -294,9 +304,14 @@ bool Hub::flow() {
         h.data.pop_front();
         moved = true;
       }
+      if (!h.hold_progress && h.admitted[0] != h.control_arrived) {
+        h.admitted[0] = h.control_arrived;
+        node->progress.insert(sid);
+      }
       for (std::size_t l = 1; l < 4 && !h.hold_progress; ++l) {
-        if (h.admitted[l] == h.arrived[l] && h.delivered[l] == h.passed[l]) continue;
-        h.admitted[l] = h.arrived[l];
+        const std::uint32_t admitted = back.owner->explicitly ? h.decided[l] : h.arrived[l];
+        if (h.admitted[l] == admitted && h.delivered[l] == h.passed[l]) continue;
+        h.admitted[l] = admitted;
         h.delivered[l] = h.passed[l];
         node->progress.insert(sid);
         if (h.wants_room) node->room.insert(sid);

@@ -33,7 +33,8 @@ struct Half {  // one direction of a session, and what its sender knows
   bool hold_control = false, hold_data = false, hold_progress = false;
   std::deque<Packet> control, data;
   std::uint32_t sent[4] = {}, admitted[4] = {}, delivered[4] = {};  // as told to the owner
-  std::uint32_t arrived[4] = {}, passed[4] = {};                    // as the receiver has it
+  std::uint32_t arrived[4] = {}, passed[4] = {}, decided[4] = {};   // as the receiver has it
+  std::uint32_t control_arrived = 0;
   bool wants_room = false;
   bool interest_known = false;
   InterestState interest;  // of the other side, as by HEARTBEAT
@@ -58,6 +59,7 @@ struct Node {
   std::set<SessionId> progress, room;
   InterestState interest;
   EndpointCounters counters;
+  bool explicitly = false;  // admits
 };
 
 class Hub {

@@ -40,6 +40,8 @@ void Core::housekeep() {
       detach_laggards(oldest, static_cast<std::uint32_t>(GapReason::detached), false);
     }
   }
+  // While memory is short publishers get no credit, so none of their messages would come and make room.
+  if (short_of_memory(7)) relieve_memory();
   for (std::uint32_t d = 0; d < downstream_high_; ++d) {
     if (downstreams_[d].used) housekeep_downstream(d);
   }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <iterator>
 
 #include "broker/wire/control.hpp"
 
@@ -105,16 +106,53 @@ void Log::step_over_gaps(Stream& s) {
   }
 }
 
-void Log::note_later_gap(Stream& s, std::uint64_t first, std::uint64_t last) {
+// The place for this gap among those beyond `contiguous`; kNil: they are more scattered than there are places.
+std::uint32_t Log::later_gap_place(const Stream& s, std::uint64_t first, std::uint64_t last) {
   for (std::uint32_t i = 0; i < s.later_gap_count; ++i) {
-    Stream::Range& range = s.later_gaps[i];
-    if (first > range.last + 1 || last + 1 < range.first) continue;
-    range = {std::min(range.first, first), std::max(range.last, last)};
-    return;
+    const Stream::Range& range = s.later_gaps[i];
+    if (first <= range.last + 1 && last + 1 >= range.first) return i;
   }
-  constexpr std::uint32_t kRanges = sizeof s.later_gaps / sizeof s.later_gaps[0];
-  // More scattered than this: not remembered, so `contiguous` stops there and only a RESUME's reader waits longer.
-  if (s.later_gap_count < kRanges) s.later_gaps[s.later_gap_count++] = {first, last};
+  return s.later_gap_count < std::size(s.later_gaps) ? s.later_gap_count : kNil;
+}
+
+// Makes the gap at the end of the topic's log longer, where it is of this stream and the next sequences follow on it. The
+// caller knows that nobody has passed it yet. kNil: there is none.
+std::uint32_t Log::lengthen_gap(std::uint32_t stream, std::uint64_t first, std::uint64_t last, std::uint32_t reason) {
+  Stream& s = streams_[stream];
+  const std::uint32_t e = topics_[s.topic].tail;
+  if (e == kNil || last == wire::kUnknownLast) return kNil;
+  Entry& entry = entries_[e];
+  if (!entry.is_gap() || entry.stream != stream || entry.reason != reason || entry.last + 1 != first) return kNil;
+  if (find_gap(stream, entry.sequence) == e) table_.erase(stream | kGapKey, entry.sequence);
+  entry.last = s.gap_last = last;
+  s.gap_first = entry.sequence;
+  cover(stream, first, last);
+  return e;
+}
+
+bool Log::gap_known(std::uint32_t stream, std::uint64_t first, std::uint64_t last) const {
+  const Stream& s = streams_[stream];
+  if (last <= s.contiguous) return true;
+  return std::any_of(s.later_gaps, s.later_gaps + s.later_gap_count,
+                     [=](const Stream::Range& range) { return range.first <= first && last <= range.last; });
+}
+
+bool Log::can_take_gap(std::uint32_t stream, std::uint64_t first, std::uint64_t last) const {
+  const Stream& s = streams_[stream];
+  if (free_entry_ == kNil) return false;
+  return last == wire::kUnknownLast || first <= s.contiguous + 1 || later_gap_place(s, first, last) != kNil;
+}
+
+void Log::note_later_gap(Stream& s, std::uint64_t first, std::uint64_t last) {
+  const std::uint32_t i = later_gap_place(s, first, last);
+  if (i == kNil) return;  // the caller has asked can_take_gap
+  Stream::Range& range = s.later_gaps[i];
+  if (i == s.later_gap_count) {
+    ++s.later_gap_count;
+    range = {first, last};
+  } else {
+    range = {std::min(range.first, first), std::max(range.last, last)};
+  }
 }
 
 std::uint32_t Log::take_entry(std::uint32_t stream, std::uint64_t now_ns, bool from_peer) {
@@ -214,6 +252,21 @@ std::uint32_t Log::append(std::uint32_t stream, std::uint64_t sequence, MessageI
   return e;
 }
 
+// What lies in a gap does not count as missing.
+void Log::cover(std::uint32_t stream, std::uint64_t first, std::uint64_t last) {
+  Stream& s = streams_[stream];
+  if (last == wire::kUnknownLast) return;
+  s.highest = std::max(s.highest, last);
+  if (last <= s.contiguous) return;
+  if (first <= s.contiguous + 1) {
+    s.contiguous = last;
+  } else {
+    note_later_gap(s, first, last);
+  }
+  step_over_gaps(s);
+  drop_early(stream, s.contiguous);
+}
+
 std::uint32_t Log::append_gap(std::uint32_t stream, std::uint64_t first, std::uint64_t last, std::uint32_t reason,
                               std::uint64_t now_ns, bool from_peer) {
   const std::uint32_t e = take_entry(stream, now_ns, from_peer);
@@ -226,14 +279,8 @@ std::uint32_t Log::append_gap(std::uint32_t stream, std::uint64_t first, std::ui
   s.gap_first = first;
   s.gap_last = last;
   s.gap_reason = reason;
-  if (last != wire::kUnknownLast) {
-    s.highest = std::max(s.highest, last);
-    if (last > s.contiguous) {
-      note_later_gap(s, first, last);
-      step_over_gaps(s);
-      drop_early(stream, s.contiguous);
-    }
-  }
+  cover(stream, first, last);
+  if (first == last && find_gap(stream, first) == kNil) table_.insert(stream | kGapKey, first, e);
   link(e);
   return e;
 }
@@ -255,6 +302,8 @@ void Log::remove_head(std::uint32_t topic) {
       while (table_.find(entry.stream, s.low) == kNil);
     }
     store_.release(entry.message);
+  } else if (entry.sequence == entry.last && find_gap(entry.stream, entry.sequence) == e) {
+    table_.erase(entry.stream | kGapKey, entry.sequence);
   }
   give_back(e);
 }

@@ -113,9 +113,18 @@ class Log {
                        bool from_peer);
   std::uint32_t append_gap(std::uint32_t stream, std::uint64_t first, std::uint64_t last, std::uint32_t reason,
                            std::uint64_t now_ns, bool from_peer);
+  bool gap_known(std::uint32_t stream, std::uint64_t first, std::uint64_t last) const;  // nothing of it is waited for
+  std::uint32_t lengthen_gap(std::uint32_t stream, std::uint64_t first, std::uint64_t last, std::uint32_t reason);
+  // Gaps beyond `contiguous` are remembered in a few places. Without one (or an entry) this gap would be forgotten, and
+  // what lies behind it would wait for ever: do not take it.
+  bool can_take_gap(std::uint32_t stream, std::uint64_t first, std::uint64_t last) const;
   std::uint32_t link_next(std::uint32_t stream);
   void drop_early(std::uint32_t stream, std::uint64_t last);  // those up to `last`: nobody will get them
   std::uint32_t find(std::uint32_t stream, std::uint64_t sequence) const { return table_.find(stream, sequence); }
+  // A gap of this one sequence, while it stands in the log.
+  std::uint32_t find_gap(std::uint32_t stream, std::uint64_t sequence) const {
+    return table_.find(stream | kGapKey, sequence);
+  }
   Entry& entry(std::uint32_t index) { return entries_[index]; }
   const Entry& entry(std::uint32_t index) const { return entries_[index]; }
   void remove_head(std::uint32_t topic);  // its pending is 0
@@ -127,10 +136,13 @@ class Log {
   std::uint64_t retained_bytes() const { return retained_bytes_; }
 
  private:
+  static constexpr std::uint32_t kGapKey = 1u << 31;  // sets gaps apart from messages in `table_`
   std::uint32_t take_entry(std::uint32_t stream, std::uint64_t now_ns, bool from_peer);
   void link(std::uint32_t entry);
   void give_back(std::uint32_t entry);
+  void cover(std::uint32_t stream, std::uint64_t first, std::uint64_t last);
   static void step_over_gaps(Stream& stream);
+  static std::uint32_t later_gap_place(const Stream& stream, std::uint64_t first, std::uint64_t last);
   static void note_later_gap(Stream& stream, std::uint64_t first, std::uint64_t last);
 
   Store& store_;

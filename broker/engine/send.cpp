@@ -8,6 +8,7 @@ namespace portolan::broker::core {
 namespace {
 
 constexpr std::uint32_t kTurnMessages = 64;  // of one downstream before the next has its turn
+constexpr std::uint32_t kGapsAhead = 8;      // of one topic while messages before them are on their way
 constexpr std::uint32_t kTopicMessages = 8;  // of one topic before the next of the same downstream
 
 }  // namespace
@@ -154,11 +155,15 @@ Core::Pull Core::pull_gap(std::uint32_t d, std::uint32_t topic) {
   const bool wanted = c != 0 && c <= entry.last && should_serve(d, entry.stream);
   const bool announced = announced_.test(d, entry.stream);
   const bool with_stream = wanted && !announced && entry.last <= log_.stream(entry.stream).contiguous;
+  // GAPs overtake the messages before them: only so many at a time, for the receiver has to remember each.
+  if (l.inflight == 0) l.gaps_ahead = 0;
+  if (wanted && !with_stream && l.gaps_ahead == kGapsAhead) return Pull::blocked;
   if (with_stream ? !announce(d, entry.stream)
                   : wanted && !tell_gap(d, entry.stream, std::max(entry.sequence, c), entry.last, entry.reason)) {
     downstreams_[d].control_blocked = jobs_due_ = true;
     return Pull::blocked;
   }
+  if (wanted && !with_stream) ++l.gaps_ahead;
   l.sent = next_eligible(d, entry.next);
   release_skipped(d, topic);
   return l.sent == kNil ? Pull::empty : Pull::more;

@@ -69,6 +69,7 @@ Core::Core(const Limits& limits, const EngineConfig& config, Arena& arena)
   }
   peer_count_ = downstream_high_;
   endpoint_.accept_clients(config.client_sessions, config.allowed_clients);
+  endpoint_.admit_explicitly();
   mine_ = {own_incarnation_, 0, 0};
   endpoint_.set_interest(mine_);
 }
@@ -188,7 +189,7 @@ void Core::pump() {
     const std::uint32_t slot = dirty_head_;
     dirty_head_ = slots_[slot].next_dirty;
     slots_[slot].dirty = false;
-    raise_delivered(slot);
+    raise_numbers(slot);
   }
 }
 

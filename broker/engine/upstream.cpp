@@ -83,13 +83,14 @@ void Core::admit(std::uint32_t slot, const Incoming& in, std::uint32_t s) {
   const bool from_peer = downstreams_[slots_[slot].downstream].broker;
   ++(from_peer ? counters.forwarded_in : counters.published_in);
   const std::uint32_t held = log_.find(s, in.sequence);
+  if (held == kNil && !from_peer && refused_before(s, in.sequence)) return refuse_again(slot, in, s);
   if (held != kNil || known_duplicate(slot, in, s)) {
     ++counters.duplicates_dropped;
     store_.release(in.message);
     put_number(slot, in.lane, in.number, held);
     return;
   }
-  if (short_of_memory(7)) relieve_memory();
+  if (short_of_memory(7) || !log_.room_for_message()) relieve_memory();
   const Stream& stream = log_.stream(s);
   // Slots are no reason to refuse what is here already: those who grant them see to it that there are some.
   if (short_of_memory(8, true) || !log_.room_for_message()) {
@@ -125,21 +126,70 @@ void Core::link_early(std::uint32_t s) {
 void Core::refuse(std::uint32_t slot, const Incoming& in, std::uint32_t s, RefuseReason reason) {
   ++counters.refused[static_cast<std::uint32_t>(reason)];
   const std::uint32_t d = slots_[slot].downstream;
-  wire::BusyBody body;
-  body.retry_after_ns = kRetryAfterNs;
-  body.lane = static_cast<std::uint32_t>(in.lane);
-  body.number = in.number;
-  body.reason = static_cast<std::uint32_t>(reason);
   store_.release(in.message);
-  if (room(d) == 0 || !tell(d, PTL_C_BUSY, body)) {
+  // What waits for the very message that finds no room takes that room, and would for ever; and of refusals that are
+  // scattered too widely some would be forgotten. With the session all of it is offered again, in order.
+  const bool clogged = s != kNil && downstreams_[d].broker && log_.stream(s).early != 0;
+  if (clogged || (s != kNil && !downstreams_[d].broker && !log_.can_take_gap(s, in.sequence, in.sequence))) {
     endpoint_.close(now_, in.session, DownReason::local);
+    drop_early_of(slot);
     return;
   }
+  if (!tell_busy(slot, in, reason)) return;
   std::uint32_t e = kNil;  // `delivered` passes it when everybody has been told
   if (s != kNil && !downstreams_[d].broker) {
     e = stand_gap(s, in.sequence, in.sequence, static_cast<std::uint32_t>(GapReason::refused));
   }
   put_number(slot, in.lane, in.number, e);
+}
+
+bool Core::tell_busy(std::uint32_t slot, const Incoming& in, RefuseReason reason) {
+  const std::uint32_t d = slots_[slot].downstream;
+  wire::BusyBody body;
+  body.retry_after_ns = kRetryAfterNs;
+  body.lane = static_cast<std::uint32_t>(in.lane);
+  body.number = in.number;
+  body.reason = static_cast<std::uint32_t>(reason);
+  if (room(d) == 0 || !tell(d, PTL_C_BUSY, body)) {
+    endpoint_.close(now_, in.session, DownReason::local);
+    return false;
+  }
+  note_refusal(slot, in.lane, in.number);
+  return true;
+}
+
+// By its publisher, offered again because the session ended before my BUSY came: the GAP stands already.
+bool Core::refused_before(std::uint32_t s, std::uint64_t sequence) const {
+  const Stream& stream = log_.stream(s);
+  const bool latest = stream.gap_first <= sequence && sequence <= stream.gap_last &&
+                      stream.gap_reason == static_cast<std::uint32_t>(GapReason::refused);
+  if (latest || log_.find_gap(s, sequence) != kNil) return true;
+  return sequence > stream.contiguous && log_.gap_known(s, sequence, sequence);
+}
+
+void Core::refuse_again(std::uint32_t slot, const Incoming& in, std::uint32_t s) {
+  store_.release(in.message);
+  if (!tell_busy(slot, in, RefuseReason::memory_full)) return;
+  put_number(slot, in.lane, in.number, log_.find_gap(s, in.sequence));
+}
+
+// What came early in this session, which has ended.
+void Core::drop_early_of(std::uint32_t slot) {
+  for (std::uint32_t s = 0; s < log_.streams(); ++s) {
+    const Stream& stream = log_.stream(s);
+    if (stream.upstream == slot && stream.early != 0) log_.drop_early(s, stream.highest);
+  }
+}
+
+// One refusal after the other makes one GAP, as long as nobody has been told its shorter form.
+std::uint32_t Core::lengthen_gap(std::uint32_t s, std::uint64_t first, std::uint64_t last, std::uint32_t reason) {
+  const std::uint32_t topic = log_.stream(s).topic, tail = log_.topic(topic).tail;
+  if (tail == kNil) return kNil;
+  bool passed = log_.entry(tail).pending == 0;
+  owing_.for_each(topic, [&](std::uint32_t d) {
+    passed = passed || (eligible(d, log_.entry(tail)) && lag(d, topic).sent == kNil);
+  });
+  return passed ? kNil : log_.lengthen_gap(s, first, last, reason);
 }
 
 // Puts a GAP into the log; one that finds no entry free waits with its stream for the next chance. first 0: only that.
@@ -156,6 +206,10 @@ std::uint32_t Core::stand_gap(std::uint32_t s, std::uint64_t first, std::uint64_
     }
   }
   if (first == 0) return kNil;
+  if (const std::uint32_t longer = lengthen_gap(s, first, last, reason); longer != kNil) {
+    link_early(s);
+    return longer;
+  }
   const std::uint32_t e = log_.append_gap(s, first, last, reason, now_.mono_ns, stream.home == Home::remote);
   if (e != kNil) {
     appended(e);
@@ -189,29 +243,81 @@ void Core::mark_dirty(std::uint32_t slot) {
   dirty_head_ = slot;
 }
 
-void Core::raise_delivered(std::uint32_t slot) {
+// The BUSY has just been sent: it is the newest control message.
+void Core::note_refusal(std::uint32_t slot, Lane lane, std::uint32_t number) {
+  UpLane& up = slots_[slot].lanes[data_lane(lane)];
+  const std::uint32_t control = endpoint_.progress(slots_[slot].session, Lane::control).sent;
+  if (up.refusal_count > 0) {
+    Refusals& newest = up.refusals[up.refusal_count - 1];
+    // One after the other they are one range. More scattered than there are places for: what lies between waits too.
+    if (number == newest.last + 1 || up.refusal_count == kRefusalRanges) {
+      if (static_cast<std::int32_t>(number - newest.first) < 0) newest.first = number;
+      if (static_cast<std::int32_t>(number - newest.last) > 0) newest.last = number;
+      newest.control = control;
+      return;
+    }
+  }
+  up.refusals[up.refusal_count++] = {number, number, control};
+}
+
+void Core::drop_told_refusals(std::uint32_t slot) {
+  for (UpLane& up : slots_[slot].lanes) {
+    if (up.refusal_count == 0) continue;
+    const std::uint32_t told = endpoint_.progress(slots_[slot].session, Lane::control).admitted;
+    std::uint32_t kept = 0;
+    for (std::uint32_t i = 0; i < up.refusal_count; ++i) {
+      if (static_cast<std::int32_t>(told - up.refusals[i].control) < 0) up.refusals[kept++] = up.refusals[i];
+    }
+    if (kept != up.refusal_count) mark_dirty(slot);
+    up.refusal_count = kept;
+  }
+}
+
+void Core::raise_numbers(std::uint32_t slot) {
+  if (!slots_[slot].used) return;
+  for (std::uint32_t lane = 0; lane < kDataLanes; ++lane) {
+    raise_admitted(slot, lane);
+    raise_delivered(slot, lane);
+  }
+}
+
+void Core::raise_admitted(std::uint32_t slot, std::uint32_t i) {
+  UpLane& lane = slots_[slot].lanes[i];
+  const std::uint32_t before = lane.admitted;
+  const auto refused = [&lane](std::uint32_t number) {
+    for (std::uint32_t r = 0; r < lane.refusal_count; ++r) {
+      const Refusals& range = lane.refusals[r];
+      if (number - range.first <= range.last - range.first) return true;
+    }
+    return false;
+  };
+  while (lane.admitted != lane.highest && number_at(slot, i, lane.admitted + 1).serial != 0 &&
+         !refused(lane.admitted + 1)) {
+    ++lane.admitted;
+  }
+  if (lane.admitted == before) return;
+  endpoint_.set_admitted(slots_[slot].session, static_cast<Lane>(i + 1), lane.admitted);
+}
+
+void Core::raise_delivered(std::uint32_t slot, std::uint32_t i) {
   Slot& session = slots_[slot];
-  if (!session.used) return;
+  UpLane& lane = session.lanes[i];
   // A far broker lets go of its slow client before its home, which sees only the sum, lets go of the far broker.
   const bool from_peer = downstreams_[session.downstream].broker;
   const std::uint32_t crowded = limits_.window_messages / 4 * (from_peer ? 2 : 3);
-  for (std::uint32_t i = 0; i < kDataLanes; ++i) {
-    UpLane& lane = session.lanes[i];
-    const std::uint32_t before = lane.delivered;
-    while (lane.delivered != lane.highest && !kept_back(from_peer)) {
-      UpNumber& u = number_at(slot, i, lane.delivered + 1);
-      if (u.serial == 0) break;
-      if (u.serial != kDoneSerial && log_.entry(u.entry).serial == u.serial && log_.entry(u.entry).pending != 0) {
-        // Nobody's window may run full because one of many is slow or away.
-        if (lane.highest - lane.delivered <= crowded) break;
-        detach_laggards(u.entry, static_cast<std::uint32_t>(GapReason::detached), true);
-        if (log_.entry(u.entry).serial == u.serial && log_.entry(u.entry).pending != 0) break;
-      }
-      u = UpNumber{};
-      ++lane.delivered;
+  const std::uint32_t before = lane.delivered;
+  while (lane.delivered != lane.admitted && !kept_back(from_peer)) {
+    UpNumber& u = number_at(slot, i, lane.delivered + 1);
+    if (u.serial != kDoneSerial && log_.entry(u.entry).serial == u.serial && log_.entry(u.entry).pending != 0) {
+      // Nobody's window may run full because one of many is slow or away.
+      if (lane.highest - lane.delivered <= crowded) break;
+      detach_laggards(u.entry, static_cast<std::uint32_t>(GapReason::detached), true);
+      if (log_.entry(u.entry).serial == u.serial && log_.entry(u.entry).pending != 0) break;
     }
-    if (lane.delivered != before) endpoint_.set_delivered(session.session, static_cast<Lane>(i + 1), lane.delivered);
+    u = UpNumber{};
+    ++lane.delivered;
   }
+  if (lane.delivered != before) endpoint_.set_delivered(session.session, static_cast<Lane>(i + 1), lane.delivered);
 }
 
 // ------------------------------------------------------------------ retention and memory
@@ -238,9 +344,11 @@ bool Core::short_of_memory(std::uint32_t eighths, bool but_slots) const {
 
 // First what is only retained goes, the oldest first; then the downstream that holds the oldest back.
 void Core::relieve_memory() {
-  for (std::uint32_t step = 0; step < kRelieveSteps && short_of_memory(7); ++step) {
+  for (std::uint32_t step = 0; step < kRelieveSteps; ++step) {
+    const bool entries = !log_.room_for_message();  // GAPs take them too, and outlast what stands before them
+    if (!entries && !short_of_memory(7)) return;
     const Store::Usage u = store_.usage();
-    const bool slots_only = std::uint64_t{u.messages} * 8 < std::uint64_t{limits_.messages} * 7 &&
+    const bool slots_only = !entries && std::uint64_t{u.messages} * 8 < std::uint64_t{limits_.messages} * 7 &&
                             std::uint64_t{u.blocks} * 8 < std::uint64_t{limits_.small_blocks} * 7;
     std::uint32_t oldest = kNil;
     for (std::uint32_t t = 0; t < log_.topics(); ++t) {
@@ -259,7 +367,7 @@ void Core::relieve_memory() {
       detach_laggards(head, static_cast<std::uint32_t>(GapReason::detached), true);
       continue;
     }
-    ++counters.retention_expired;
+    if (!log_.entry(head).is_gap()) ++counters.retention_expired;
     log_.remove_head(oldest);
   }
 }

@@ -28,7 +28,7 @@ std::uint32_t Endpoint::State::write_ack(Session& s, std::uint8_t* payload) {
   body.delay_ns = static_cast<std::uint32_t>(std::min<std::uint64_t>(now.mono_ns - s.in.largest_at_ns(), 0xFFFFFFFFu));
   body.ce_marks = s.ce_marks;
   for (std::uint32_t l = 0; l < kLanes; ++l) {
-    body.admitted[l] = s.lanes_in[l].admitted;
+    body.admitted[l] = admits_explicitly && l != kControlLane ? s.lanes_in[l].told : s.lanes_in[l].admitted;
     body.delivered[l] = s.lanes_in[l].delivered;
   }
   session::put(payload, body);
@@ -147,7 +147,7 @@ void Endpoint::State::progress_lanes(Session& s, const std::uint32_t* admitted, 
     };
     const bool a = forward(lane.admitted, admitted[l]);
     const bool d = forward(lane.delivered, delivered[l]);
-    moved = moved || (l != kControlLane && (a || d));
+    moved = moved || a || d;
   }
   if (moved && !s.progress_queued) s.progress_queued = progressed.push(s.slot);
 }

@@ -285,6 +285,20 @@ Progress Endpoint::progress(SessionId session, Lane lane) const {
   return {l.sent, l.admitted, l.delivered};
 }
 
+void Endpoint::admit_explicitly() {
+  s_->admits_explicitly = true;
+}
+
+void Endpoint::set_admitted(SessionId session, Lane lane, std::uint32_t number) {
+  Session* s = s_->find(session);
+  if (s == nullptr || s->state != SessionState::up) return;
+  InLane& l = s->lanes_in[static_cast<std::uint32_t>(lane) % kLanes];
+  if (static_cast<std::int32_t>(number - l.told) <= 0 || static_cast<std::int32_t>(number - l.admitted) > 0) return;
+  l.told = number;
+  s_->ask_ack(*s, s->rtt.ack_delay());
+  s_->reschedule(*s);
+}
+
 void Endpoint::set_delivered(SessionId session, Lane lane, std::uint32_t number) {
   Session* s = s_->find(session);
   if (s == nullptr || s->state != SessionState::up) return;

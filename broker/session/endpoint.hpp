@@ -125,7 +125,7 @@ class Endpoint {
   // Upward.
   bool poll_session_event(SessionEvent& out);
   bool poll_message(Incoming& out);    // nothing while a session event comes before it: poll both until neither has any
-  bool poll_progress(SessionId& out);  // a session whose peer's admitted or delivered moved, each once
+  bool poll_progress(SessionId& out);  // a session of which admitted or delivered moved on any lane, each once
   bool poll_room(SessionId& out);      // a session that said no_room and has room again, each once
 
   // Downward.
@@ -137,11 +137,12 @@ class Endpoint {
   // (acknowledgements bring it back) instead of ending the session.
   std::uint32_t control_room(SessionId session) const;
   Progress progress(SessionId session, Lane lane) const;
+  // After admit_explicitly() the peer hears of a data lane's messages as admitted only up to set_admitted: whoever may
+  // refuse one (BUSY) must not let "admitted" arrive before the refusal. Without it, all that came is admitted.
+  void admit_explicitly();
+  void set_admitted(SessionId session, Lane lane, std::uint32_t number);
   // All messages up to `number` that came on this lane have been delivered by everything below me.
   void set_delivered(SessionId session, Lane lane, std::uint32_t number);
-  // The last polled message is refused: it counts as admitted, the peer gets BUSY (it learns by poll_message: control
-  // PTL_C_BUSY, encoded by the caller). The endpoint needs nothing else; kept here so that the contract is in one
-  // place.
   void set_interest(const InterestState& mine);  // carried by every HEARTBEAT
   bool peer_interest(SessionId session, InterestState& out) const;
   void close(Now now, SessionId session, DownReason reason);  // tells the peer

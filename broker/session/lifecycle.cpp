@@ -74,7 +74,7 @@ void Endpoint::State::start_session(Session& s) {
     s.lanes_out[l] = {};
     std::uint64_t* bits = s.lanes_in[l].bits;
     std::fill_n(bits, words, 0);
-    s.lanes_in[l] = {0, 0, bits};
+    s.lanes_in[l] = {0, 0, bits, 0};
   }
   s.repair = {};
   s.held = {};

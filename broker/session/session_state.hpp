@@ -66,6 +66,7 @@ struct OutLane {
 struct InLane {
   std::uint32_t admitted = 0, delivered = 0;
   std::uint64_t* bits = nullptr;  // numbers above `admitted` that came
+  std::uint32_t told = 0;         // of `admitted`, as far as the engine has said so (admit_explicitly)
 };
 
 // A message on its way up.

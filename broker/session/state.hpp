@@ -57,6 +57,7 @@ struct Endpoint::State {
   bool clients_accepted = false;
   SessionOptions client_options;
   bool draining = false;
+  bool admits_explicitly = false;
   InterestState interest;
 
   session::TimerHeap work;  // by session slot: when poll_transmit has something to do

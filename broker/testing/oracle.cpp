@@ -91,6 +91,9 @@ void Oracle::refused(std::uint64_t now, Node client, const std::string& topic, s
   Life* l = life(client);
   Stream& s = streams_[{topic, l->publisher, l->incarnation}];
   if (sequence == 0 || sequence > s.sent.size()) return wrong(now, "refused what was never published on " + topic);
+  if (s.sent[sequence - 1].accepted_ns != 0) {
+    wrong(now, "refused after it was accepted: " + topic + " #" + std::to_string(sequence));
+  }
   s.sent[sequence - 1].refused = true;
   ++totals_.refused;
 }

@@ -207,6 +207,8 @@ void World::on_event(Process& p, const Event& e) {
   switch (e.kind) {
     case EventKind::accepted:
       return oracle_.accepted(now_, p.node, topic, e.first, e.last);
+    case EventKind::refused:
+      return oracle_.refused(now_, p.node, topic, e.first);
     case EventKind::received:
       return oracle_.received(now_, p.node, topic, e.first, e.last);
     case EventKind::cursor:

@@ -300,6 +300,35 @@ TEST(World, ALateJoinerIsReplayedWhatIsRetained) {
   EXPECT_EQ(p.w.deliveries(last), 1u);
 }
 
+// `admitted` travels in ACKs and BUSY on the control lane: whichever is lost or late, the application must never hear
+// "accepted" and then "refused" (the oracle judges it).
+TEST(World, AcceptedIsNeverFollowedByRefused) {
+  std::uint64_t refused = 0, accepted = 0;
+  for (std::uint64_t seed = 1; seed <= 6; ++seed) {
+    WorldOptions options;
+    options.broker_limits.messages = options.broker_limits.small_blocks = 256;
+    options.broker_limits.credit_bytes = 64u << 10;
+    options.to_client_ns = 2 * kMilli;
+    Pair p(300 + seed, options);
+    ASSERT_TRUE(p.standing);
+    p.w.oracle().allow_gaps();
+    p.w.both(p.pub, p.a, [](Path& path) {
+      path.loss = 100'000;
+      path.reorder = 300'000;
+      path.reorder_ns = 5 * kMilli;
+    });
+    p.w.cut(p.a, p.b);
+    p.publish(500, 200 * kMicro, 300);
+    p.w.heal(p.a, p.b);
+    EXPECT_TRUE(p.w.settle());
+    EXPECT_EQ(p.w.verdict(), "") << seed;
+    refused += p.w.oracle().totals().refused;
+    accepted += p.w.oracle().totals().accepted;
+  }
+  EXPECT_GT(refused, 50u);
+  EXPECT_GT(accepted, 50u);
+}
+
 TEST(World, SkewedClocksChangeNothing) {
   Pair p(17);
   ASSERT_TRUE(p.standing);

@@ -136,7 +136,9 @@ void Host::work() {
 void Host::after_call() {
   for (int bound = 0; engine().more_work() && bound < 10'000; ++bound) {
     upward();
-    engine().tick(now());
+    const broker::Now t = now();
+    trace_.begin(TraceHash::Step::tick, t);
+    engine().tick(t);
   }
   upward();
   pump();
