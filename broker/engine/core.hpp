@@ -61,10 +61,10 @@ struct Lag {  // of one (downstream, topic)
   std::uint32_t epoch = 0;
   std::uint32_t next_ready = kNil;
   std::uint32_t gaps_ahead = 0;  // GAPs told while messages before them were in flight
-  bool attached = false;    // in the minimum
-  bool sendable = false;    // a live filter matches
-  bool queued = false;      // in a ready list
-  bool topic_told = false;  // TOPIC sent in this session
+  bool attached = false;         // in the minimum
+  bool sendable = false;         // a live filter matches
+  bool queued = false;           // in a ready list
+  bool topic_told = false;       // TOPIC sent in this session
 };
 
 struct InFlight {

@@ -115,8 +115,8 @@ std::uint32_t Log::later_gap_place(const Stream& s, std::uint64_t first, std::ui
   return s.later_gap_count < std::size(s.later_gaps) ? s.later_gap_count : kNil;
 }
 
-// Makes the gap at the end of the topic's log longer, where it is of this stream and the next sequences follow on it. The
-// caller knows that nobody has passed it yet. kNil: there is none.
+// Makes the gap at the end of the topic's log longer, where it is of this stream and the next sequences follow on it.
+// The caller knows that nobody has passed it yet. kNil: there is none.
 std::uint32_t Log::lengthen_gap(std::uint32_t stream, std::uint64_t first, std::uint64_t last, std::uint32_t reason) {
   Stream& s = streams_[stream];
   const std::uint32_t e = topics_[s.topic].tail;
