@@ -1,5 +1,6 @@
 // portolan-sim: runs a plan in ns-3's virtual time and leaves a run directory's records behind.
-//   portolan-sim --plan PLAN --out DIR [--seed N] [--fidelity lean|full] [--wall-limit S] [--progress]
+//   portolan-sim --plan PLAN --out DIR [--seed N] [--fidelity lean|full] [--pcap LINK,...|all] [--wall-limit S]
+//   [--progress]
 // Writes DIR/records/*.rec and DIR/sim.json (trace hash, events, simulated and real seconds). Exit codes: README.
 #include <fmt/format.h>
 #include <sodium.h>
@@ -57,10 +58,12 @@ int main(int argc, char** argv) {
       "out", "run directory", cxxopts::value<std::string>())("seed", "instead of the plan's",
                                                              cxxopts::value<std::uint64_t>())(
       "fidelity", "lean or full", cxxopts::value<std::string>()->default_value("lean"))(
+      "pcap", "links to capture, by name, or all (full only)", cxxopts::value<std::vector<std::string>>())(
       "replay-folder", "where relative replay files start", cxxopts::value<std::string>()->default_value("."))(
       "wall-limit", "seconds of real time; beyond it the run is inconclusive",
       cxxopts::value<double>()->default_value("0"))("progress", "show progress")("help", "this text");
   std::string plan_path, out, fidelity;
+  std::vector<std::string> folders;
   std::uint64_t seed = 0;
   bool own_seed = false;
   portolan::sim::RunOptions options;
@@ -76,7 +79,15 @@ int main(int argc, char** argv) {
     }
     fidelity = args["fidelity"].as<std::string>();
     if (fidelity == "full") {
-      options.make_fabric = portolan::sim::FullFabric::make;
+      portolan::sim::CaptureOptions capture{args["out"].as<std::string>() + "/pcap", {}};
+      if (args.count("pcap") > 0) capture.links = args["pcap"].as<std::vector<std::string>>();
+      if (!capture.links.empty()) folders.push_back(capture.folder);
+      options.make_fabric = [capture](const auto& plan, auto outputs) {
+        return portolan::sim::FullFabric::make(plan, std::move(outputs), capture);
+      };
+    } else if (args.count("pcap") > 0) {
+      fmt::print(stderr, "portolan-sim: --pcap needs --fidelity full: lean makes no packets that could be captured\n");
+      return static_cast<int>(Exit::usage);
     } else if (fidelity != "lean") {
       fmt::print(stderr, "portolan-sim: --fidelity {}: 'lean' or 'full'\n", fidelity);
       return static_cast<int>(Exit::usage);
@@ -116,11 +127,14 @@ int main(int argc, char** argv) {
   options.seed = plan->seed;
   options.records = out + "/records";
   options.interrupted = &interrupted;
-  std::error_code ec;
-  std::filesystem::create_directories(options.records, ec);
-  if (ec) {
-    fmt::print(stderr, "portolan-sim: {}: {}; name a folder that can be written\n", options.records, ec.message());
-    return static_cast<int>(Exit::cannot);
+  folders.push_back(options.records);
+  for (const std::string& folder : folders) {
+    std::error_code ec;
+    std::filesystem::create_directories(folder, ec);
+    if (ec) {
+      fmt::print(stderr, "portolan-sim: {}: {}; name a folder that can be written\n", folder, ec.message());
+      return static_cast<int>(Exit::cannot);
+    }
   }
   std::signal(SIGALRM, on_alarm);
   if (options.wall_limit_ns > 0) alarm(static_cast<unsigned>(options.wall_limit_ns / 1'000'000'000) + 4);

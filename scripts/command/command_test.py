@@ -1,19 +1,26 @@
-""
-    "scripts/portolan itself: usage errors, the run folder, exit codes and their order, interruption, replay, full "
-    "disks."
-    ""
+"""scripts/portolan itself: usage errors, the run folder, exit codes and their order, interruption, replay, full disks."""
 
-    import json import os import pathlib import re import shlex import signal import subprocess import sys import
-        tempfile import time import unittest
+import json
+import os
+import pathlib
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
 
-            sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "testing")) import programs #noqa
-    : E402
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "testing"))
+import programs  # noqa: E402
 
-      ROOT = pathlib.Path(__file__).resolve().parents[2] PORTOLAN = ROOT / "scripts" /
-                                                                    "portolan"
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+PORTOLAN = ROOT / "scripts" / "portolan"
 
-                                                                    def gone(pid)
-    : try:
+
+def gone(pid):
+    try:
         return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except OSError:
         return True
@@ -58,7 +65,7 @@ class UsageErrors(Case):
             (("run", self.scenario, "--on", "smi"), "available: sim"),
             (("run", self.scenario, "--fidelity", "ful"), "did you mean full?; available: lean, full"),
             (("run", self.scenario, "--reassembly", "bpf"), "not in this release"),
-            (("run", self.scenario, "--pcap", "all"), "not in this release"),
+            (("run", self.scenario, "--pcap", "all"), "--pcap needs --fidelity full"),
             (("run", self.scenario, "--hold"), "not in this release"),
             (("run", self.folder), "a folder"),
             (("agree", "a", "b"), "not in this release"),

@@ -1,7 +1,5 @@
-""
-    "Same seed, same bytes: records and trace hash of a scenario, run again, without address randomisation, with FMA and AVX2
-    off,
-    and by this build and the release build; and another seed differs.
+"""Same seed, same bytes: records and trace hash of a scenario, run again, without address randomisation, with FMA and AVX2
+off, and by this build and the release build; and another seed differs.
 
 PORTOLAN_BUILD is the build under test, PORTOLAN_REFERENCE the release build that it must agree with.
 """
@@ -19,11 +17,10 @@ import unittest
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("PORTOLAN_BUILD", ROOT / "build" / "release"))
 REFERENCE = pathlib.Path(os.environ.get("PORTOLAN_REFERENCE", ROOT / "build" / "release"))
-#A cut and its repair; bursts of loss, Poisson load and CPU queues; \
-    ns - 3's nodes, IP and UDP with overlapping addresses.
+# A cut and its repair; bursts of loss, Poisson load and CPU queues; ns-3's nodes, IP and UDP with overlapping addresses.
 SCENARIOS = {"quickstart": "lean", "lossy-radio": "lean", "two-tenants": "full"}
 
-#glibc's own spelling (ld.so --list-tunables): its sin, exp and log then take the code of a CPU without these.
+# glibc's own spelling (ld.so --list-tunables): its sin, exp and log then take the code of a CPU without these.
 WITHOUT_FMA = {"GLIBC_TUNABLES": "glibc.cpu.hwcaps=-FMA,-FMA4,-AVX2"}
 
 

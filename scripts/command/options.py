@@ -13,13 +13,16 @@ class Usage(Exception):
 
 class Cannot(Exception):
     """This machine cannot: exit 69. The text names the cure."""
-#verb : (arguments, least, most, {option : its value's name, or None for a switch}, one line of help)
+
+
+# verb: (arguments, least, most, {option: its value's name, or None for a switch}, one line of help)
 VERBS = {
     "validate": ("SCENARIO...", 1, None, {"--yes": None}, "schema and sense; nothing is run"),
     "plan": ("SCENARIO", 1, 1, {"--seed": "N", "--yes": None},
              "the resolved plan as JSON; what it will cost to run on standard error"),
     "run": ("SCENARIO|PLAN", 1, 1,
-            {"--on": "sim", "--fidelity": "lean|full", "--seed": "N", "--twice": None, "--out": "DIR", "--json": None,
+            {"--on": "sim", "--fidelity": "lean|full", "--seed": "N", "--twice": None, "--pcap": "LINK,...|all",
+             "--out": "DIR", "--json": None,
              "--wall-limit": "T", "--junit": "FILE", "--no-report": None, "--expect": "CONDITIONS", "--yes": None},
             "compile, simulate, check, report"),
     "check": ("RUN", 1, 1, {"--json": None, "--junit": "FILE", "--yes": None}, "judge the records of a run again"),
@@ -37,7 +40,6 @@ LATER_VERBS = {
 
 LATER_OPTIONS = {
     "--reassembly": "reassembly is portable in this release; bpf comes later",
-    "--pcap": "packet capture comes with fidelity full",
     "--hold": "holding a run is for emulations",
 }
 
@@ -136,6 +138,8 @@ def parse(words):
         raise Usage(f"{verb} takes {arguments}; {count} given")
     if verb == "records" and "--csv" not in options:
         raise Usage("records prints as CSV only, for now: add --csv")
+    if "--pcap" in options and options.get("--fidelity") != "full":
+        raise Usage("--pcap needs --fidelity full: lean makes no packets that could be captured")
     return options
 
 
@@ -143,7 +147,7 @@ def take_option(options, known, word, words):
     name, equals, value = word.partition("=")
     if name not in known:
         if name in LATER_OPTIONS and options.verb == "run":
-# `-- reassembly portable` asks for what there is.
+            # `--reassembly portable` asks for what there is.
             if name == "--reassembly" and (value if equals else (words[:1] or [""])[0]) == "portable":
                 if not equals:
                     words.pop(0)

@@ -211,6 +211,8 @@ class Rehearsal:
     def simulate(self, name, out):
         words = [build.program("portolan-sim"), "--plan", self.folder / "plan.json", "--out", out,
                  "--fidelity", self.options.get("--fidelity", "lean"), "--replay-folder", self.replay_folder]
+        if "--pcap" in self.options:
+            words += ["--pcap", self.options.get("--pcap")]
         wall_limit_s = self.options.get("--wall-limit")
         if wall_limit_s is not None:
             words += ["--wall-limit", f"{wall_limit_s:g}"]

@@ -25,18 +25,24 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 BIN = pathlib.Path(os.environ["PORTOLAN_BUILD"]) / "bin"
 
 
-class Agree(unittest.TestCase):
+class Runs(unittest.TestCase):
+    """Plans and runs scenarios in a folder of its own."""
+
     @classmethod
     def setUpClass(cls):
         cls.folder = pathlib.Path(tempfile.mkdtemp())
         cls.addClassCleanup(shutil.rmtree, cls.folder)
 
-    def run_it(self, scenario, fidelity, *words):
-        """The run's folder."""
-        plan = self.folder / "plan.json"
+    def plan(self, scenario):
+        path = self.folder / (pathlib.Path(scenario).stem + ".json")
         made = subprocess.run([BIN / "portolan-plan", "plan", ROOT / "scenarios" / scenario], stdout=subprocess.PIPE,
                               stderr=subprocess.DEVNULL, check=True, timeout=60)
-        plan.write_bytes(made.stdout)
+        path.write_bytes(made.stdout)
+        return path
+
+    def run_it(self, scenario, fidelity, *words):
+        """The run's folder."""
+        plan = self.plan(scenario)
         out = pathlib.Path(tempfile.mkdtemp(dir=self.folder))
         done = subprocess.run([BIN / "portolan-sim", "--plan", plan, "--out", out, "--fidelity", fidelity, *words],
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=300)
@@ -54,6 +60,8 @@ class Agree(unittest.TestCase):
         rows = csv.DictReader(done.stdout.splitlines())
         return {row["text"]: int(row["value"]) for row in rows if row["kind"] == "link_counters"}
 
+
+class Agree(Runs):
     def test_the_same_bytes(self):
         for scenario in ("quickstart.yaml", "two-tenants.yaml", "lossy-radio.yaml", "island-partition.yaml"):
             with self.subTest(scenario=scenario):

@@ -40,6 +40,12 @@ Freight::Piece Freight::unload(const ns3::Packet& packet) {
   return std::exchange(*piece, Piece{});
 }
 
+std::size_t Freight::under_way() const {
+  std::size_t sum = 0;
+  for (const Piece& piece : pieces_) sum += piece.datagram != nullptr ? 1 : 0;
+  return sum;
+}
+
 void Freight::twice(const ns3::Packet& packet, ns3::Packet& copy) {
   Piece* piece = at(packet);
   if (piece == nullptr || piece->datagram == nullptr) return;

@@ -46,6 +46,8 @@ class Freight {
   // A second copy of a packet under way, with a datagram of its own.
   void twice(const ns3::Packet& packet, ns3::Packet& copy);
   std::uint64_t forgotten() const { return forgotten_; }
+  // Loaded and neither unloaded nor forgotten.
+  std::size_t under_way() const;
 
  private:
   std::uint64_t keep(Piece piece);

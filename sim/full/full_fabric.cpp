@@ -1,6 +1,8 @@
 #include "sim/full/full_fabric.hpp"
 
 #include <ns3/arp-l3-protocol.h>
+#include <ns3/boolean.h>
+#include <ns3/global-value.h>
 #include <ns3/icmpv4-l4-protocol.h>
 #include <ns3/inet-socket-address.h>
 #include <ns3/ipv4-l3-protocol.h>
@@ -32,7 +34,8 @@ bool is_edge(const plan::Plan& plan, plan::Index node) {
 
 }  // namespace
 
-FullFabric::FullFabric(const plan::Plan& plan, Outputs outputs) : Fabric(plan, std::move(outputs)) {
+FullFabric::FullFabric(const plan::Plan& plan, Outputs outputs, CaptureOptions capture)
+    : Fabric(plan, std::move(outputs)), capture_(std::move(capture)) {
   watch_.lost = [this](const Datagram* datagram, link::Drop why) {
     if (datagram != nullptr) lost(*datagram, why);
   };
@@ -41,8 +44,8 @@ FullFabric::FullFabric(const plan::Plan& plan, Outputs outputs) : Fabric(plan, s
 
 FullFabric::~FullFabric() = default;
 
-Expected<std::unique_ptr<Fabric>> FullFabric::make(const plan::Plan& plan, Outputs outputs) {
-  std::unique_ptr<FullFabric> fabric(new FullFabric(plan, std::move(outputs)));
+Expected<std::unique_ptr<Fabric>> FullFabric::make(const plan::Plan& plan, Outputs outputs, CaptureOptions capture) {
+  std::unique_ptr<FullFabric> fabric(new FullFabric(plan, std::move(outputs), std::move(capture)));
   if (auto built = fabric->build(); !built) return tl::unexpected<Error>(built.error());
   return std::unique_ptr<Fabric>(std::move(fabric));
 }
@@ -87,6 +90,10 @@ void FullFabric::interface(plan::Index node, ns3::Ptr<ns3::NetDevice> device) {
 }
 
 Expected<void> FullFabric::make_links() {
+  const auto captured = Captures::chosen(plan_, capture_);
+  if (!captured) return tl::unexpected<Error>(captured.error());
+  // Checksums take no simulated time; they are made when somebody may look at them.
+  if (!capture_.links.empty()) ns3::GlobalValue::Bind("ChecksumEnabled", ns3::BooleanValue(true));
   devices_.reserve(plan_.links.size() * 2);
   for (plan::Index l = 0; l < plan_.links.size(); ++l) {
     const plan::Link& link = plan_.links[l];
@@ -102,6 +109,9 @@ Expected<void> FullFabric::make_links() {
       devices_.push_back(device);
     }
     ns3::CreateObject<LinkChannel>()->attach(*devices_[2 * l], *devices_[2 * l + 1]);
+    if ((*captured)[l]) {
+      if (auto made = captures_.tap(capture_, link.name, *devices_[2 * l], *devices_[2 * l + 1]); !made) return made;
+    }
     for (const plan::Index end : {link.a, link.b}) {
       if (underlay || !is_edge(plan_, end)) interface(end, devices_[2 * l + (end == link.b ? 1 : 0)]);
       if (!underlay && !is_edge(plan_, end)) places_[end].uplink = l;
@@ -194,11 +204,17 @@ void FullFabric::receive(plan::Index process, ns3::Ptr<ns3::Socket> socket) {
   }
 }
 
+Expected<void> FullFabric::finish() {
+  if (!captures_.close()) return fail(Exit::cannot, capture_.folder, "captures could not be written to their end");
+  return {};
+}
+
 void FullFabric::extra_counters(const std::function<void(const std::string&, std::uint64_t)>& add) const {
   add("fabric/too_big", too_big_);
   add("fabric/no_socket", no_socket_);
   add("fabric/untagged", untagged_);
   add("fabric/forgotten", freight_.forgotten());
+  add("fabric/under_way", freight_.under_way());
   std::uint64_t unknown_host = 0, unknown_network = 0;
   for (const Place& place : places_) {
     if (place.vxlan == nullptr) continue;

@@ -10,6 +10,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "sim/full/capture.hpp"
 #include "sim/full/freight.hpp"
 #include "sim/full/link_device.hpp"
 #include "sim/full/router.hpp"
@@ -24,13 +25,14 @@ inline constexpr std::uint16_t kInnerMtu = kUnderlayMtu - kVxlanBytes;
 
 class FullFabric final : public Fabric {
  public:
-  static Expected<std::unique_ptr<Fabric>> make(const plan::Plan& plan, Outputs outputs);
+  static Expected<std::unique_ptr<Fabric>> make(const plan::Plan& plan, Outputs outputs, CaptureOptions capture);
   ~FullFabric() override;
 
   void send(std::unique_ptr<Datagram> datagram) override;
   void links_changed() override { underlay_->links_changed(); }
   const char* fidelity() const override { return "full"; }
   void extra_counters(const std::function<void(const std::string&, std::uint64_t)>& add) const override;
+  Expected<void> finish() override;
 
  private:
   struct Place {  // a plan's node
@@ -43,7 +45,7 @@ class FullFabric final : public Fabric {
     ns3::Ptr<ns3::Socket> socket;
     ns3::Address address;
   };
-  FullFabric(const plan::Plan& plan, Outputs outputs);
+  FullFabric(const plan::Plan& plan, Outputs outputs, CaptureOptions capture);
   Expected<void> build();
   void make_places();
   Expected<void> make_links();
@@ -54,6 +56,8 @@ class FullFabric final : public Fabric {
   void receive(plan::Index process, ns3::Ptr<ns3::Socket> socket);
 
   Freight freight_;
+  CaptureOptions capture_;
+  Captures captures_;
   LinkDevice::Watch watch_;
   std::unique_ptr<Underlay> underlay_;
   std::vector<Place> places_;                             // by node

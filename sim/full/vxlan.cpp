@@ -88,6 +88,11 @@ bool VxlanEnd::from_service(std::uint32_t vni, ns3::Ptr<const ns3::Packet> packe
   ns3::UdpHeader udp;
   udp.SetSourcePort(flow);
   udp.SetDestinationPort(kVxlanPort);
+  // RFC 7348 would have it zero, but ns-3's receiver does not know that zero means "none" (RFC 768).
+  if (ns3::Node::ChecksumEnabled()) {
+    udp.EnableChecksums();
+    udp.InitializeChecksum(self_, edge->second, ns3::UdpL4Protocol::PROT_NUMBER);
+  }
   frame->AddHeader(udp);
   ip_->Send(frame, self_, edge->second, ns3::UdpL4Protocol::PROT_NUMBER, nullptr);
   return true;

@@ -64,6 +64,8 @@ class Fabric {
   virtual const char* fidelity() const = 0;
   // Counters beyond FabricCounters, for the runner's rows.
   virtual void extra_counters(const std::function<void(const std::string&, std::uint64_t)>&) const {}
+  // At the end of the run: closes what it wrote.
+  virtual Expected<void> finish() { return {}; }
   const FabricCounters& counters() const { return counters_; }
   const link::LinkModel& direction(plan::Index link, bool reverse) const {
     return directions_[2 * link + (reverse ? 1 : 0)];

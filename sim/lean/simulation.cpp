@@ -316,6 +316,7 @@ Expected<RunResult> Simulation::play() {
   if (options_.progress) std::fprintf(stderr, "\n");
   if (error_) return tl::unexpected<Error>(*error_);
   result_.trace_hash = finish();
+  if (auto finished = fabric_->finish(); !finished) return tl::unexpected<Error>(finished.error());
   if (!result_.wall_limit_hit && !result_.interrupted) runner_->end(record::EndCode::finished);
   if (folder_.error() != nullptr) return tl::unexpected<Error>(*folder_.error());
   return result_;
