@@ -2,6 +2,8 @@
 #   portolan_library(NAME SOURCES ... DEPS ... [PRIVATE_DEPS ...] [NO_EXCEPTIONS])
 #   portolan_program(NAME SOURCES ... DEPS ...)
 #   portolan_test(NAME SOURCES ... DEPS ... [TIMEOUT seconds] [LABELS ...])   one GoogleTest program = one CTest
+#   portolan_fuzz(NAME SOURCES ... DEPS ...)   with PORTOLAN_FUZZ a libFuzzer program (scripts/fuzz runs it); without, a
+#                                             test that runs its committed inputs, corpus/NAME beside it
 # Includes are written from the repository's top: #include "broker/engine.hpp".
 find_package(Threads REQUIRED)
 if(PORTOLAN_TESTS)
@@ -22,6 +24,15 @@ if(PORTOLAN_SANITIZE)
     # g++ 12's instrumentation makes it see uninitialised values where there are none: still shown, no longer an error.
     target_compile_options(portolan_options INTERFACE -Wno-error=maybe-uninitialized)
   endif()
+endif()
+if(PORTOLAN_FUZZ)
+  if(NOT CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
+    message(FATAL_ERROR "PORTOLAN_FUZZ needs clang++-14: cmake --preset fuzz")
+  endif()
+  # Unlike the sanitizers' preset: also integer overflow in what cannot afford it is a finding, so nothing recovers.
+  target_compile_options(portolan_options INTERFACE
+    -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer)
+  target_link_options(portolan_options INTERFACE -fsanitize=address,undefined)
 endif()
 
 function(portolan_library name)
@@ -63,4 +74,24 @@ function(portolan_test name)
     math(EXPR A_TIMEOUT "${A_TIMEOUT} * 6")  # sanitizers are several times slower
   endif()
   set_tests_properties(${name} PROPERTIES TIMEOUT ${A_TIMEOUT} LABELS "${A_LABELS}")
+endfunction()
+
+function(portolan_fuzz name)
+  cmake_parse_arguments(A "" "" "SOURCES;DEPS" ${ARGN})
+  if(PORTOLAN_FUZZ)
+    add_executable(${name} ${A_SOURCES})
+    target_link_options(${name} PRIVATE -fsanitize=fuzzer,address,undefined)
+    set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
+  elseif(PORTOLAN_TESTS)
+    add_executable(${name} ${A_SOURCES} ${CMAKE_SOURCE_DIR}/cmake/replay_corpus.cpp)
+    add_test(NAME ${name} COMMAND ${name} ${CMAKE_CURRENT_SOURCE_DIR}/corpus/${name})
+    set(timeout 60)
+    if(PORTOLAN_SANITIZE)
+      set(timeout 360)
+    endif()
+    set_tests_properties(${name} PROPERTIES TIMEOUT ${timeout})
+  else()
+    return()
+  endif()
+  target_link_libraries(${name} PRIVATE portolan_options ${A_DEPS})
 endfunction()

@@ -1,6 +1,8 @@
 #include "scenarios/plan/json_schema.hpp"
 
 #include <exception>
+#include <map>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <valijson/adapters/nlohmann_json_adapter.hpp>
 #include <valijson/schema.hpp>
@@ -30,15 +32,28 @@ std::string pointer_of(const std::vector<std::string>& context) {
   return pointer;
 }
 
+struct Compiled {
+  explicit Compiled(std::string_view text) : document(nlohmann::json::parse(text)) {
+    valijson::SchemaParser().populateSchema(valijson::adapters::NlohmannJsonAdapter(document), schema);
+  }
+  nlohmann::json document;
+  valijson::Schema schema;
+};
+
+// Compiling a schema takes far longer than judging a plan by it, and a program has one or two.
+const valijson::Schema& compiled(std::string_view text) {
+  thread_local std::map<std::string, std::unique_ptr<Compiled>, std::less<>> known;
+  auto at = known.find(text);
+  if (at == known.end()) at = known.emplace(text, std::make_unique<Compiled>(text)).first;
+  return at->second->schema;
+}
+
 }  // namespace
 
 std::vector<SchemaFault> schema_faults(std::string_view schema_text, const nlohmann::json& document) {
   std::vector<SchemaFault> faults;
   try {
-    const nlohmann::json schema_document = nlohmann::json::parse(schema_text);
-    valijson::Schema schema;
-    valijson::SchemaParser parser;
-    parser.populateSchema(valijson::adapters::NlohmannJsonAdapter(schema_document), schema);
+    const valijson::Schema& schema = compiled(schema_text);
     // Weak types would take "1" for 1.
     valijson::Validator validator(valijson::Validator::kStrongTypes);
     valijson::ValidationResults results;
