@@ -121,6 +121,14 @@ class ExpectationJudge {
           m.measured = 0;
         break;
       }
+      case ExpectKind::spurious_repair:
+      case ExpectKind::utilisation_least:
+      case ExpectKind::utilisation_most:
+      case ExpectKind::queue:
+      case ExpectKind::fairness:
+      case ExpectKind::goodput:
+      case ExpectKind::latency_rise:
+        break;  // nothing measures them yet: inconclusive, never held
     }
     if (!m.measured) {
       m.verdict = Verdict::inconclusive;

@@ -98,6 +98,7 @@ plan::Plan small_plan() {
       for (Index other = 0; other < kHarbours; ++other) {
         if (other != h) b.peers.push_back(t * kHarbours + other);
       }
+      b.peer_roles.assign(b.peers.size(), plan::PeerRole::mesh);
       p.processes.push_back(std::move(b));
     }
   }

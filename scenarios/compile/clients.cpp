@@ -9,6 +9,7 @@ namespace portolan::compile {
 namespace {
 
 constexpr std::uint16_t kBrokerPort = 7400;
+constexpr std::size_t kMeshMost = 64;             // harbours without hubs
 constexpr std::uint64_t kFirstClientId = 65'536;  // brokers count from 1, so their ids never meet
 constexpr std::size_t kMaxProcesses = 60'000;
 constexpr std::uint64_t kClientRate = 1'000'000'000;  // over the host's own loopback
@@ -27,7 +28,7 @@ void make_brokers(Context& c) {
   plan::Process defaults;
   defaults.kind = plan::ProcessKind::broker;
   defaults.port = kBrokerPort;
-  defaults.limits = c.plan.harbours.size() > 64 ? "thousand" : "sim";
+  defaults.limits = c.plan.harbours.size() > kMeshMost ? "thousand" : "sim";
   defaults.heartbeat_idle_ns = 100'000'000;
   defaults.detach_ns = 10'000'000'000;
   defaults.detach_bytes = 64u << 20;
@@ -48,7 +49,6 @@ void make_brokers(Context& c) {
     }
   }
   for (Index t = 0; t < c.plan.tenants.size(); ++t) {
-    const auto first = static_cast<Index>(c.plan.processes.size());
     for (Index h = 0; h < c.plan.harbours.size(); ++h) {
       if (c.service[h][t] == kNone) continue;
       plan::Process p = defaults;
@@ -59,12 +59,6 @@ void make_brokers(Context& c) {
       c.processes.emplace(p.name, static_cast<Index>(c.plan.processes.size()));
       c.plan.processes.push_back(std::move(p));
       c.process_at.push_back({});
-    }
-    const auto last = static_cast<Index>(c.plan.processes.size());
-    for (Index i = first; i < last; ++i) {
-      for (Index j = first; j < last; ++j) {
-        if (i != j) c.plan.processes[i].peers.push_back(j);
-      }
     }
   }
 }
@@ -115,7 +109,8 @@ void add_client(Context& c, const Tree::Entry& e, const std::string& key) {
                 "is the name of a harbour or tenant too; choose another, so that faults can tell them apart");
     return;
   }
-  Map map(c, e.value, key, {"at", "tenant", "count", "subscribe", "start", "pacing", "clock-offset", "limits"});
+  Map map(c, e.value, key,
+          {"at", "tenant", "count", "subscribe", "start", "pacing", "clock-offset", "limits", "access"});
   ClientEntry entry;
   entry.name = e.key;
   plan::Process base;
@@ -156,6 +151,8 @@ void add_client(Context& c, const Tree::Entry& e, const std::string& key) {
       base.subscriptions.push_back(*s);
     }
   }
+  std::optional<AccessUse> use;
+  if (const Tree* access = map.find("access")) use = read_access_use(c, *access, map.path("access"));
   std::uint64_t copies = 1;
   if (const Tree* count = map.find("count")) copies = c.count(*count, map.path("count"), 1, 10'000).value_or(1);
   const auto tenants = c.tenant_list(map.find("tenant"), map.path("tenant"));
@@ -182,7 +179,7 @@ void add_client(Context& c, const Tree::Entry& e, const std::string& key) {
           c.out.error(e.at, key, "makes a second process \"" + p.name + "\"; choose another name");
           continue;
         }
-        p.node = node;
+        p.node = use ? add_station(c, h, t, p.name, *use, e.at) : node;
         p.tenant = t;
         p.broker = broker;
         p.id = kFirstClientId + c.plan.processes.size();
@@ -281,11 +278,7 @@ void set_pacing(Context& c) {
   each_path([&](const plan::Process& p, const Paths::Step& s) {
     const plan::Link& l = c.plan.links[s.link];
     const plan::Impairments& x = s.forward ? l.a_to_b : l.b_to_a;
-    std::uint64_t rate = x.rate_bps;
-    if (!x.rate_trace_ms.empty()) {
-      rate = static_cast<std::uint64_t>(static_cast<unsigned_int128>(x.rate_trace_ms.size()) * 12'000 * 1'000'000'000 /
-                                        static_cast<std::uint64_t>(x.rate_trace_period_ns));
-    }
+    const std::uint64_t rate = Paths::rate_bps(x);
     if (rate == 0) return;
     auto& least = share[static_cast<std::size_t>(&p - c.plan.processes.data())];
     least = std::min(least, rate / 10 * 9 / sessions[2 * s.link + (s.forward ? 0 : 1)]);
@@ -294,6 +287,17 @@ void set_pacing(Context& c) {
   for (std::size_t i = 0; i < c.plan.processes.size(); ++i) {
     auto& p = c.plan.processes[i];
     if (p.kind == plan::ProcessKind::broker && p.send_rate_bps == 0) p.send_rate_bps = std::max(kLeast, share[i]);
+  }
+  // Stations have a link of their own.
+  std::vector<std::uint64_t> own(c.plan.nodes.size(), 0);
+  for (const plan::Link& l : c.plan.links) {
+    if (l.model == "access") own[l.b] = Paths::rate_bps(l.b_to_a);
+  }
+  for (auto& p : c.plan.processes) {
+    const std::uint64_t rate = own[p.node];
+    if (p.kind == plan::ProcessKind::client && rate > 0 && p.send_rate_bps == kClientRate) {
+      p.send_rate_bps = std::max(kLeast, rate / 10 * 9);
+    }
   }
 }
 

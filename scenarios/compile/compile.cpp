@@ -68,11 +68,15 @@ Compiled compile_file(const std::string& path, const Options& options) {
   read_header(c, options);
   if (!tree->is_map()) return done();
   read_harbours(c);
+  resolve_hubs(c);
   read_tenants(c);
   read_models(c);
+  read_access(c);
   read_links(c);
   if (c.plan.harbours.empty() || c.plan.tenants.empty()) return done();
+  set_mtus(c);
   make_brokers(c);
+  join_brokers(c);
   read_clients(c);
   read_topics(c);
   read_loads(c);

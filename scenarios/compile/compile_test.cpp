@@ -94,7 +94,7 @@ TEST(WrongScenarios, GiveExactlyTheirMessages) {
 // Wrong in shape: the published schema must see it too, or editors that use it would let it pass.
 TEST(WrongScenarios, TheSchemaRefusesWrongShapes) {
   for (const char* name : {"unknown-key", "bare-number", "unknown-unit", "not-a-number", "bad-place", "missing-keys",
-                           "wrong-shapes", "bad-expectations", "broker-settings", "fault-kinds"}) {
+                           "wrong-shapes", "bad-expectations", "broker-settings", "fault-kinds", "bad-convergence"}) {
     Diagnostics out(name);
     const auto tree = parse_yaml(slurp(kBad / (std::string(name) + ".yaml")), out);
     ASSERT_TRUE(tree) << name;
@@ -218,7 +218,7 @@ TEST(HostileFiles, EmptyAndUnreadable) {
   EXPECT_EQ(messages_of_text("# only a comment\n"), empty);
   EXPECT_EQ(messages_of_text("just words"),
             "s.yaml:1:1: must be a map of keys and values; valid keys: title, duration, seed, "
-            "settle, drain, convergence, fragment, broker, calibration, harbours, tenants, "
+            "settle, drain, convergence, overlay, fragment, broker, calibration, harbours, tenants, "
             "models, links, clients, topics, load, faults, expect\n");
   EXPECT_EQ(messages_of(kBad / "absent.yaml"),
             "absent.yaml:1:1: cannot be opened; name a scenario file, such as scenarios/quickstart.yaml\n");
@@ -403,8 +403,9 @@ TEST(Warnings, TopicsThatNobodyPublishesOrReads) {
 TEST(Plan, ThousandHarboursCompileInSeconds) {
   std::string text = "duration: 5 s\nharbours:\n";
   for (int i = 0; i < 1000; ++i) {
-    text +=
-        "  h" + std::to_string(i) + ": " + std::to_string(40 + i / 50) + ".5 N, " + std::to_string(i % 50) + ".25 E\n";
+    text += "  h" + std::to_string(i) + ": {at: \"" + std::to_string(40 + i / 50) + ".5 N, " + std::to_string(i % 50) +
+            ".25 E\", hub: " +
+            (i < 30 ? "true" : "h" + std::to_string(i % 30) + ", standby: h" + std::to_string((i + 1) % 30)) + "}\n";
   }
   text += "links:\n";
   for (int i = 1; i < 1000; ++i)
@@ -416,6 +417,142 @@ TEST(Plan, ThousandHarboursCompileInSeconds) {
   const auto compiled = compile_file(file.path().string(), {});
   ASSERT_TRUE(compiled.plan) << compiled.messages.at(0);
   EXPECT_EQ(compiled.plan->processes.size(), 2000u);
+}
+
+// Broker and role of each peer, in words.
+std::string peers_of(const plan::Plan& p, const std::string& name) {
+  constexpr const char* kRoles[] = {"mesh", "hub", "standby", "leaf", "standby-leaf"};
+  const auto at = std::find_if(p.processes.begin(), p.processes.end(), [&](const auto& x) { return x.name == name; });
+  if (at == p.processes.end()) return "none";
+  std::string out;
+  for (std::size_t i = 0; i < at->peers.size(); ++i) {
+    const std::string& peer = p.processes[at->peers[i]].name;
+    out += peer.substr(0, peer.find('/')) + ":" + kRoles[static_cast<int>(at->peer_roles[i])] + " ";
+  }
+  return out;
+}
+
+const std::string kRest =
+    "clients:\n  crane: {at: all, subscribe: t/#}\ntopics:\n  t/{harbour}: {}\nload:\n"
+    "  l: {kind: periodic, topic: \"t/{harbour}\", publisher: crane, every: 1 s, size: 200 B}\n";
+const std::string kPair =
+    "duration: 20 s\nharbours:\n  hamburg: 53.54 N, 9.98 E\n  oslo: 59.90 N, 10.75 E\nlinks:\n"
+    "  hamburg -- oslo: {delay: 10 ms, rate: 8 Mbit/s}\n";
+
+TEST(Hubs, LeavesHoldHubAndStandbyAndHubsTheirLeaves) {
+  const Scratch file(
+      "duration: 5 s\nharbours:\n"
+      "  hamburg: {at: \"53.54 N, 9.98 E\", hub: true}\n  rotterdam: {at: \"51.95 N, 4.14 E\", hub: true}\n"
+      "  oslo: {at: \"59.90 N, 10.75 E\", hub: hamburg, standby: rotterdam}\n"
+      "  antwerp: {at: \"51.28 N, 4.30 E\", hub: rotterdam}\n"
+      "links:\n  hamburg -- rotterdam: internet\n  hamburg -- oslo: internet\n  rotterdam -- antwerp: internet\n" +
+      kRest);
+  const auto compiled = compile_file(file.path().string(), {});
+  ASSERT_TRUE(compiled.plan) << compiled.messages.at(0);
+  const plan::Plan& p = *compiled.plan;
+  EXPECT_EQ(peers_of(p, "hamburg/main/broker"), "rotterdam:mesh oslo:leaf ");
+  EXPECT_EQ(peers_of(p, "rotterdam/main/broker"), "hamburg:mesh oslo:standby-leaf antwerp:leaf ");
+  EXPECT_EQ(peers_of(p, "oslo/main/broker"), "hamburg:hub rotterdam:standby ");
+  EXPECT_EQ(peers_of(p, "antwerp/main/broker"), "rotterdam:hub ");
+  EXPECT_EQ(broker_way(p, 2, 3), (std::vector<Index>{2, 0, 1, 3}));
+  EXPECT_EQ(broker_way(p, 0, 2), (std::vector<Index>{0, 2}));
+  EXPECT_EQ(broker_way(p, 2, 0), (std::vector<Index>{2, 0}));
+  EXPECT_EQ(broker_way(p, 3, 3), (std::vector<Index>{3}));
+}
+
+TEST(Access, StationsGetMachinesOfTheirOwnOnOneChannel) {
+  const Scratch file(
+      "duration: 5 s\nharbours:\n  hamburg: {at: \"53.54 N, 9.98 E\", access: {kind: wifi, standard: 802.11ax-5GHz, "
+      "width: 80 MHz, power: 23 dBm}}\nclients:\n  crane: {at: hamburg, count: 20, access: {within: 300 m, speed: 8 "
+      "m/s}, "
+      "subscribe: t/#}\n  office: {at: hamburg}\ntopics:\n  t/{harbour}: {}\nload:\n"
+      "  l: {kind: periodic, topic: \"t/{harbour}\", publisher: office, every: 1 s, size: 200 B}\n");
+  const auto compiled = compile_file(file.path().string(), {});
+  ASSERT_TRUE(compiled.plan) << compiled.messages.at(0);
+  const plan::Plan& p = *compiled.plan;
+  ASSERT_EQ(p.media.size(), 1u);
+  EXPECT_EQ(p.media[0].name, "hamburg/main/wifi");
+  EXPECT_EQ(p.media[0].wifi.width_mhz, 80u);
+  std::set<std::string> addresses;
+  std::set<std::int64_t> places;
+  for (const auto& n : p.nodes) {
+    addresses.insert(n.address);
+    if (n.kind != plan::NodeKind::station) continue;
+    EXPECT_LE(n.motion.x_mm * n.motion.x_mm + n.motion.y_mm * n.motion.y_mm, 300'000ll * 300'000);
+    EXPECT_EQ(n.motion.speed_mm_s, 8'000u);
+    places.insert(n.motion.x_mm);
+  }
+  EXPECT_EQ(addresses.size(), p.nodes.size());
+  EXPECT_EQ(places.size(), 20u);
+  std::size_t stations = 0;
+  for (const auto& l : p.links) {
+    if (l.model != "access") continue;
+    ++stations;
+    EXPECT_EQ(l.kind, plan::LinkKind::wifi);
+    EXPECT_EQ(l.medium, 0u);
+    EXPECT_EQ(p.nodes[l.b].kind, plan::NodeKind::station);
+  }
+  EXPECT_EQ(stations, 20u);
+  for (const auto& process : p.processes) {
+    const bool on_station = p.nodes[process.node].kind == plan::NodeKind::station;
+    EXPECT_EQ(on_station, process.name.find("crane") != std::string::npos) << process.name;
+  }
+}
+
+TEST(Convergence, ConstantOrPartsAndItsLongest) {
+  const Scratch constant(kPair.substr(0, 15) + "convergence: 300 ms\n" + kPair.substr(15) + kRest);
+  const auto one = compile_file(constant.path().string(), {});
+  ASSERT_TRUE(one.plan) << one.messages.at(0);
+  EXPECT_EQ(one.plan->convergence_ns, 300'000'000);
+  EXPECT_EQ(one.plan->convergence.detection.least_ns, 300'000'000);
+  EXPECT_EQ(one.plan->convergence.detection.more.kind, plan::JitterKind::none);
+  const Scratch parts(
+      kPair.substr(0, 15) +
+      "convergence: {detection: bfd, propagation: {least: 5 ms, exponential: 10 ms, max: 50 ms}, install: "
+      "20 ms}\n" +
+      kPair.substr(15) + kRest);
+  const auto three = compile_file(parts.path().string(), {});
+  ASSERT_TRUE(three.plan) << three.messages.at(0);
+  EXPECT_EQ(three.plan->convergence_ns, 150'000'000 + 55'000'000 + 20'000'000);
+  EXPECT_EQ(three.plan->convergence.propagation.more.scale_ns, 10'000'000);
+  EXPECT_EQ(three.plan->convergence.install.least_ns, 20'000'000);
+}
+
+TEST(Expectations, OfLinksWindowsAndRatios) {
+  const Scratch file(
+      kPair + kRest +
+      "expect:\n  - {link: hamburg -> oslo, utilisation-at-least: 90 %, queue-at-most: \"1.5\", after: 2 s}\n"
+      "  - {of: t/+, link: oslo -- hamburg, goodput-at-least: 85 %}\n"
+      "  - {of: t/+, goodput-at-least: 5 Mbit/s, until: 9 s}\n"
+      "  - {fairness-at-least: \"0.9\", between: publishers}\n  - {spurious-repair: 0.5 %}\n"
+      "  - {of: t/hamburg, latency-rise: {p99: 2 ms}, after: 12 s, compared-with: {after: 2 s, until: 10 s}}\n");
+  const auto compiled = compile_file(file.path().string(), {});
+  ASSERT_TRUE(compiled.plan) << compiled.messages.at(0);
+  const auto find = [&](plan::ExpectKind kind, std::size_t nth = 0) {
+    for (const auto& e : compiled.plan->expectations) {
+      if (e.kind == kind && nth-- == 0) return e;
+    }
+    return plan::Expectation{};
+  };
+  const auto used = find(plan::ExpectKind::utilisation_least);
+  EXPECT_EQ(used.name, "utilisation-at-least on hamburg -> oslo after 2 s");
+  EXPECT_EQ(used.limit, 900'000);
+  EXPECT_EQ(used.way, plan::Way::a_to_b);
+  EXPECT_EQ(used.after_ns, 2'000'000'000);
+  const auto queue = find(plan::ExpectKind::queue);
+  EXPECT_EQ(queue.limit, 1'500);
+  EXPECT_EQ(queue.reference, 20'000u) << "8 Mbit/s for 20 ms there and back";
+  EXPECT_EQ(find(plan::ExpectKind::goodput).reference, 8'000'000u);
+  EXPECT_EQ(find(plan::ExpectKind::goodput).limit, 850'000);
+  EXPECT_EQ(find(plan::ExpectKind::goodput, 1).reference, 5'000'000u);
+  EXPECT_EQ(find(plan::ExpectKind::goodput, 1).until_ns, 9'000'000'000);
+  EXPECT_EQ(find(plan::ExpectKind::fairness).limit, 900'000);
+  EXPECT_EQ(find(plan::ExpectKind::fairness).between, plan::Between::publishers);
+  EXPECT_EQ(find(plan::ExpectKind::spurious_repair).limit, 5'000);
+  const auto rise = find(plan::ExpectKind::latency_rise);
+  EXPECT_EQ(rise.percentile_permyriad, 9'900u);
+  EXPECT_EQ(rise.base_until_ns, 10'000'000'000);
+  EXPECT_EQ(rise.after_ns, 12'000'000'000);
 }
 
 TEST(Cost, CountsWhatTheLoadMakes) {

@@ -36,6 +36,11 @@ std::uint64_t distance_between(const plan::Harbour& a, const plan::Harbour& b) {
   return static_cast<std::uint64_t>(exact::great_circle_m(point(a), point(b)));
 }
 
+std::string show_address(std::uint32_t a) {
+  return std::to_string(a >> 24) + "." + std::to_string(a >> 16 & 255) + "." + std::to_string(a >> 8 & 255) + "." +
+         std::to_string(a & 255);
+}
+
 std::optional<std::string> Context::word(const Tree& value, const std::string& key) {
   if (value.is_scalar() && !value.text.empty()) return value.text;
   out.error(value.at, key,
@@ -251,6 +256,12 @@ Paths::Paths(const plan::Plan& plan) : plan_(plan) {
       }
     }
   }
+}
+
+std::uint64_t Paths::rate_bps(const plan::Impairments& x) {
+  if (x.rate_trace_ms.empty()) return x.rate_bps;
+  return static_cast<std::uint64_t>(static_cast<unsigned_int128>(x.rate_trace_ms.size()) * 12'000 * 1'000'000'000 /
+                                    static_cast<std::uint64_t>(x.rate_trace_period_ns));
 }
 
 std::vector<Paths::Step> Paths::path(Index from, Index to) const {

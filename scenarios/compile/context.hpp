@@ -44,6 +44,21 @@ struct TopicEntry {
   bool loaded = false;
 };
 
+// A harbour's access network, for clients on machines of their own.
+struct Access {
+  plan::LinkKind kind = plan::LinkKind::model;
+  LinkModel model;             // model and point-to-point
+  std::uint64_t rate_bps = 0;  // csma
+  Ns delay_ns = 0;             // csma
+  plan::Wifi wifi;
+  std::vector<Index> medium;  // by tenant, kNone until a station needs it
+};
+// How a client uses it.
+struct AccessUse {
+  std::uint64_t within_mm = 0;
+  std::uint32_t speed_mm_s = 0;
+};
+
 struct ClientEntry {
   std::string name;
   std::vector<Index> processes;  // by tenant, then harbour
@@ -57,6 +72,7 @@ struct Context {
   const Tree& root;
   std::string folder;     // of the scenario, with its slash
   std::string file_name;  // of the scenario, without folder
+  bool fragment_given = false;
   plan::Plan plan;
 
   std::map<std::string, Index> harbours;
@@ -66,9 +82,12 @@ struct Context {
   std::map<std::string, ClientEntry> clients;
   std::map<std::string, Index> processes;  // by full name
   std::vector<TopicEntry> topics;
-  std::vector<Index> edge;                  // of each harbour
-  std::vector<std::vector<Index>> service;  // [harbour][tenant], kNone where the tenant is absent
-  std::vector<std::string> topic_key;       // of the plan's topics: "topics.ais/{vessel}/position"
+  std::vector<const Tree::Entry*> harbour_entries;        // of each harbour, for what needs others to be known
+  std::vector<std::optional<Access>> access;              // of each harbour
+  std::vector<std::uint32_t> next_address, last_address;  // of each tenant
+  std::vector<Index> edge;                                // of each harbour
+  std::vector<std::vector<Index>> service;                // [harbour][tenant], kNone where the tenant is absent
+  std::vector<std::string> topic_key;                     // of the plan's topics: "topics.ais/{vessel}/position"
   std::vector<Position> link_at, process_at, fault_at, load_at, topic_at,
       expect_at;  // of the plan's items, for messages
   std::map<std::string, std::string> input_hashes;
@@ -125,6 +144,8 @@ class Map {
   std::vector<std::string> keys_;
 };
 
+inline constexpr Ns kLoopbackNs = 15'000;  // two processes of one host: half of a bare round trip less its wake-ups
+std::string show_address(std::uint32_t address);
 // Reports and answers false when it is not a name of ours (harbour, tenant, client).
 bool valid_name(Context& c, const std::string& name, Position at, const std::string& key);
 
@@ -144,6 +165,8 @@ class Paths {
   };
   // From one harbour to another; empty when there is no path (or they are the same).
   std::vector<Step> path(Index from, Index to) const;
+  // 0: unlimited; of a trace: the mean.
+  static std::uint64_t rate_bps(const plan::Impairments& impairments);
   Ns delay(Index from, Index to) const { return delay_[from][to]; }  // -1: none
   std::size_t harbours() const { return delay_.size(); }
 
@@ -160,6 +183,8 @@ struct LoadRate {
   double per_second = 0;  // while its load lasts
 };
 std::vector<LoadRate> stream_rates(const plan::Plan& plan, const std::string& folder);
+// The brokers that a message passes from one to another: itself, hubs, the other.
+std::vector<Index> broker_way(const plan::Plan& plan, Index from, Index to);
 // Subscribing clients of each stream's topic, in order of process.
 std::vector<std::vector<Index>> receivers(const plan::Plan& plan);
 
@@ -172,10 +197,14 @@ Index add_topic(Context& c, const TopicEntry& entry, Index tenant, const std::st
 // The stages, in this order.
 void read_header(Context& c, const Options& options);
 void read_harbours(Context& c);
+void resolve_hubs(Context& c);
 void read_tenants(Context& c);
 void read_models(Context& c);
+void read_access(Context& c);
 void read_links(Context& c);
+void set_mtus(Context& c);
 void make_brokers(Context& c);
+void join_brokers(Context& c);
 void read_clients(Context& c);
 void read_topics(Context& c);
 void read_loads(Context& c);
@@ -187,6 +216,11 @@ void check_sense(Context& c);
 
 bool fits_schema(const Tree& tree);
 
+// convergence.cpp: `convergence` of the head.
+void read_convergence(Context& c, const Map& top);
+// access.cpp: how a client uses its harbour's access network, and the machine of its own that it then gets.
+AccessUse read_access_use(Context& c, const Tree& value, const std::string& key);
+Index add_station(Context& c, Index harbour, Index tenant, const std::string& name, const AccessUse& use, Position at);
 // links.cpp, also for `degrade`: reads the fields that are there and names them in `given`.
 extern const std::vector<std::string> kImpairmentKeys;
 void read_impairments(Context& c, const Map& map, LinkModel& model, std::vector<std::string>* given);

@@ -1,6 +1,5 @@
 // Stage: the scenario's head, harbours, tenants, and the nodes that follow from them.
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
 #include "scenarios/compile/context.hpp"
 
@@ -9,10 +8,12 @@ namespace {
 
 constexpr std::size_t kMaxHarbours = 4'096;
 constexpr std::size_t kMaxTenants = 64;
+const std::vector<std::string> kHarbourKeys = {"at", "hub", "standby", "access", "machine"};
 
-const std::vector<std::string> kTopKeys = {"title",    "duration", "seed",        "settle",   "drain",   "convergence",
-                                           "fragment", "broker",   "calibration", "harbours", "tenants", "models",
-                                           "links",    "clients",  "topics",      "load",     "faults",  "expect"};
+const std::vector<std::string> kTopKeys = {"title",       "duration", "seed",     "settle", "drain",
+                                           "convergence", "overlay",  "fragment", "broker", "calibration",
+                                           "harbours",    "tenants",  "models",   "links",  "clients",
+                                           "topics",      "load",     "faults",   "expect"};
 
 }  // namespace
 
@@ -38,8 +39,12 @@ void read_header(Context& c, const Options& options) {
   top.read("settle", Unit::time, p.settle_ns);
   p.drain_ns = p.settle_ns;
   top.read("drain", Unit::time, p.drain_ns);
-  p.convergence_ns = 1'000'000'000;
-  top.read("convergence", Unit::time, p.convergence_ns);
+  read_convergence(c, top);
+  if (const Tree* overlay = top.find("overlay")) {
+    // The other headers are the same for all, so there is one choice.
+    if (c.choice(*overlay, "overlay", {"vxlan", "none"}).value_or(0) == 1)
+      p.overlay = {plan::OverlayKind::none, 0, 1500};
+  }
   if (const Tree* fragment = top.find("fragment")) {
     const auto bytes = c.quantity(*fragment, "fragment", Unit::size);
     if (bytes && (*bytes < 1088 || *bytes > 4032 || *bytes % 64 != 0)) {
@@ -48,6 +53,7 @@ void read_header(Context& c, const Options& options) {
                       " is not a fragment size; valid: multiples of 64 B from 1088 B to 4032 B");
     } else if (bytes) {
       p.fragment_bytes = static_cast<std::uint32_t>(*bytes);
+      c.fragment_given = true;
     }
   }
   for (const char* key : {"harbours", "clients", "topics", "load"}) {
@@ -67,7 +73,7 @@ bool valid_name(Context& c, const std::string& name, Position at, const std::str
     c.out.error(at, key, "\"" + name + "\" contains --, which joins the two ends of a link; use a single -");
     return false;
   }
-  for (const char* reserved : {"all", "end", "broker", "edge", "at", "none"}) {
+  for (const char* reserved : {"all", "end", "broker", "edge", "at", "none", "true", "false"}) {
     if (name == reserved) {
       c.out.error(at, key, "\"" + name + "\" is a word of the language; choose another name");
       return false;
@@ -97,12 +103,10 @@ void read_harbours(Context& c) {
     const Tree* at = &e.value;
     std::string at_key = key;
     if (e.value.is_map()) {
-      Map settings(c, e.value, key, {"at", "hub"});
+      Map settings(c, e.value, key, kHarbourKeys);
       at = settings.need("at", "52.52 N, 13.40 E");
       at_key = key + ".at";
-      if (const Tree* hub = settings.find("hub")) {
-        h.hub = c.choice(*hub, key + ".hub", {"false", "true"}).value_or(0) == 1;
-      }
+      if (const Tree* hub = settings.find("hub")) h.is_hub = hub->is_scalar() && hub->text == "true";
     }
     if (at != nullptr) {
       if (at->is_scalar()) {
@@ -126,6 +130,7 @@ void read_harbours(Context& c) {
     }
     c.harbours.emplace(h.name, static_cast<Index>(c.plan.harbours.size()));
     c.plan.harbours.push_back(std::move(h));
+    c.harbour_entries.push_back(&e);
   }
   if (c.plan.harbours.empty()) c.out.error(node->at, "harbours", "there is none; name at least one");
 }
@@ -150,23 +155,18 @@ bool parse_subnet(const std::string& text, std::uint32_t& base, std::uint32_t& h
   return (base & (hosts + 1)) == 0;
 }
 
-std::string address(std::uint32_t a) {
-  return std::to_string(a >> 24) + "." + std::to_string(a >> 16 & 255) + "." + std::to_string(a >> 8 & 255) + "." +
-         std::to_string(a & 255);
-}
-
-constexpr Ns kLoopbackNs = 15'000;   // two processes of one host: facts.md, half of a bare round trip less its wake-ups
-constexpr Ns kVethDelayNs = 20'000;  // edge to service
+constexpr Ns kVethDelayNs = 20'000;                          // edge to service
 constexpr std::uint32_t kUnderlay = 172u << 24 | 16u << 16;  // 172.16.0.0/12
 
 struct TenantEntry {
   std::uint32_t base = 10u << 24;
+  std::uint32_t hosts = 65'534;
   std::vector<Index> harbours;
 };
 
 TenantEntry read_tenant(Context& c, const Tree& value, const std::string& key, plan::Tenant& t) {
   TenantEntry entry;
-  std::uint32_t hosts = 65'534;
+  std::uint32_t& hosts = entry.hosts;
   const Tree* where = nullptr;
   if (value.kind != Tree::Kind::null && !(value.is_map() && value.entries.empty())) {
     Map settings(c, value, key, {"subnet", "vni", "harbours"});
@@ -240,18 +240,39 @@ void read_tenants(Context& c) {
       c.out.error(node->at, "tenants", "there is none; name one or leave `tenants` out");
     }
   }
+  std::vector<std::string> machine(c.plan.harbours.size());
   for (Index h = 0; h < c.plan.harbours.size(); ++h) {
+    if (c.harbour_entries[h]->value.is_map()) {
+      for (const auto& e : c.harbour_entries[h]->value.entries) {
+        if (e.key == "machine")
+          machine[h] = c.word(e.value, "harbours." + c.plan.harbours[h].name + ".machine").value_or("");
+      }
+    }
     c.edge.push_back(static_cast<Index>(c.plan.nodes.size()));
-    c.plan.nodes.push_back(
-        {c.plan.harbours[h].name + "/edge", plan::NodeKind::edge, h, kNone, address(kUnderlay + h + 1), kLoopbackNs});
+    c.plan.nodes.push_back({c.plan.harbours[h].name + "/edge",
+                            plan::NodeKind::edge,
+                            h,
+                            kNone,
+                            show_address(kUnderlay + h + 1),
+                            kLoopbackNs,
+                            machine[h],
+                            {}});
   }
   c.service.assign(c.plan.harbours.size(), std::vector<Index>(c.plan.tenants.size(), kNone));
   for (Index t = 0; t < c.plan.tenants.size(); ++t) {
     for (Index h : entries[t].harbours) {
       c.service[h][t] = static_cast<Index>(c.plan.nodes.size());
-      c.plan.nodes.push_back({c.plan.harbours[h].name + "/" + c.plan.tenants[t].name, plan::NodeKind::service, h, t,
-                              address(entries[t].base + h + 1), kLoopbackNs});
+      c.plan.nodes.push_back({c.plan.harbours[h].name + "/" + c.plan.tenants[t].name,
+                              plan::NodeKind::service,
+                              h,
+                              t,
+                              show_address(entries[t].base + h + 1),
+                              kLoopbackNs,
+                              machine[h],
+                              {}});
     }
+    c.next_address.push_back(entries[t].base + static_cast<std::uint32_t>(c.plan.harbours.size()) + 1);
+    c.last_address.push_back(entries[t].base + entries[t].hosts);
   }
   // The way from a service to its harbour's edge. Runners find it by its model.
   for (const plan::Node& n : c.plan.nodes) {
@@ -266,48 +287,6 @@ void read_tenants(Context& c) {
     c.plan.links.push_back(std::move(veth));
     c.link_at.push_back({});
   }
-}
-
-void read_calibration(Context& c) {
-  std::string text(placeholder_calibration_text);
-  Position at;
-  for (const auto& e : c.root.entries) {
-    if (e.key != "calibration") continue;
-    at = e.value.at;
-    const auto file = c.input_file(e.value, "calibration");
-    if (!file) return;
-    text = *file;
-    break;
-  }
-  const auto wrong = [&](const std::string& what) {
-    c.out.error(at, "calibration", what + "; see scenarios/calibration/placeholder.json");
-  };
-  const auto document = nlohmann::json::parse(text, nullptr, false);
-  if (!document.is_object()) return wrong("is not a JSON object");
-  plan::Calibration& out = c.plan.calibration;
-  const auto number = [&](const char* key, Ns& to) {
-    const auto found = document.find(key);
-    if (found == document.end() || !found->is_number_unsigned() || found->get<std::uint64_t>() > 1'000'000'000) {
-      return wrong(std::string("has no \"") + key + "\" of 0 to 1000000000 ns");
-    }
-    to = found->get<Ns>();
-  };
-  const auto words = [&](const char* key, std::string& to) {
-    const auto found = document.find(key);
-    if (found == document.end() || !found->is_string() || found->get_ref<const std::string&>().empty()) {
-      return wrong(std::string("has no text \"") + key + "\"");
-    }
-    to = found->get<std::string>();
-  };
-  words("name", out.name);
-  words("source", out.source);
-  number("per_datagram_in_ns", out.per_datagram_in_ns);
-  number("per_datagram_out_ns", out.per_datagram_out_ns);
-  number("per_message_in_ns", out.per_message_in_ns);
-  number("per_message_out_ns", out.per_message_out_ns);
-  number("per_timer_ns", out.per_timer_ns);
-  number("per_kib_ns", out.per_kib_ns);
-  out.sha256 = sha256_hex(text);
 }
 
 }  // namespace portolan::compile

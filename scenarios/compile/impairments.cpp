@@ -7,7 +7,8 @@
 
 namespace portolan::compile {
 
-const std::vector<std::string> kImpairmentKeys = {"delay", "jitter", "loss", "rate", "queue", "reorder", "duplicate"};
+const std::vector<std::string> kImpairmentKeys = {"delay", "jitter",  "loss",      "rate",
+                                                  "queue", "reorder", "duplicate", "mtu"};
 
 namespace {
 
@@ -189,20 +190,40 @@ void read_queue(Context& c, const Tree& value, const std::string& key, LinkModel
     }
   };
   if (!value.is_map()) return length(value, key);
-  Map map(c, value, key, {"tail-drop", "codel", "target", "interval"});
-  const Tree* tail = map.find("tail-drop");
-  const Tree* codel = map.find("codel");
-  if ((tail == nullptr) == (codel == nullptr)) {
-    c.out.error(value.at, key, "needs exactly one of tail-drop, codel; say one such as `{codel: 256 KiB}`");
+  const std::vector<std::string> kinds = {"tail-drop", "codel", "fq-codel"};
+  Map map(c, value, key, {"tail-drop", "codel", "fq-codel", "target", "interval", "ecn"});
+  std::size_t said = 0;
+  for (const std::string& kind : kinds) said += map.find(kind) != nullptr ? 1 : 0;
+  if (said != 1) {
+    c.out.error(value.at, key, "needs exactly one of tail-drop, codel, fq-codel; say one such as `{codel: 256 KiB}`");
     return;
   }
-  if (codel != nullptr) {
-    m.impairments.queue.kind = QueueKind::codel;
-    map.read("target", Unit::time, m.impairments.queue.target_ns);
-    map.read("interval", Unit::time, m.impairments.queue.interval_ns);
-    return length(*codel, map.path("codel"));
+  plan::Queue& queue = m.impairments.queue;
+  for (std::size_t kind = 0; kind < kinds.size(); ++kind) {
+    const Tree* bytes = map.find(kinds[kind]);
+    if (bytes == nullptr) continue;
+    queue.kind = static_cast<QueueKind>(kind);
+    length(*bytes, map.path(kinds[kind]));
   }
-  length(*tail, map.path("tail-drop"));
+  map.read("target", Unit::time, queue.target_ns);
+  map.read("interval", Unit::time, queue.interval_ns);
+  if (const Tree* ecn = map.find("ecn")) {
+    queue.ecn = c.choice(*ecn, map.path("ecn"), {"false", "true"}).value_or(0) == 1;
+    if (queue.ecn && queue.kind == QueueKind::tail_drop) {
+      c.out.error(ecn->at, map.path("ecn"), "a tail-drop queue marks nothing; say `{codel: 256 KiB, ecn: true}`");
+    }
+  }
+}
+
+void read_mtu(Context& c, const Tree& value, const std::string& key, Impairments& x) {
+  const auto bytes = c.quantity(value, key, Unit::size);
+  if (!bytes) return;
+  if (*bytes < 576 || *bytes > 65'535) {
+    c.out.error(value.at, key,
+                show_size(static_cast<std::uint64_t>(*bytes)) + " is out of range; valid: 576 B to 65535 B");
+    return;
+  }
+  x.mtu_bytes = static_cast<std::uint32_t>(*bytes);
 }
 
 void read_reorder(Context& c, const Tree& value, const std::string& key, Impairments& x) {
@@ -229,6 +250,7 @@ void read_impairments(Context& c, const Map& map, LinkModel& model, std::vector<
     if (name == "rate") read_rate(c, *value, key, x);
     if (name == "queue") read_queue(c, *value, key, model);
     if (name == "reorder") read_reorder(c, *value, key, x);
+    if (name == "mtu") read_mtu(c, *value, key, x);
     if (name == "duplicate") {
       if (const auto share = c.quantity(*value, key, Unit::share)) x.duplicate = static_cast<Ppb>(*share);
     }
@@ -237,11 +259,7 @@ void read_impairments(Context& c, const Map& map, LinkModel& model, std::vector<
 
 void finish_impairments(LinkModel& m) {
   Impairments& x = m.impairments;
-  std::uint64_t rate = x.rate_bps;
-  if (!x.rate_trace_ms.empty()) {
-    rate = static_cast<std::uint64_t>(static_cast<unsigned_int128>(x.rate_trace_ms.size()) * 12'000 * 1'000'000'000 /
-                                      static_cast<std::uint64_t>(x.rate_trace_period_ns));
-  }
+  const std::uint64_t rate = Paths::rate_bps(x);
   if (rate == 0) return;  // never a queue
   constexpr Ns kDefaultQueueNs = 50'000'000;
   constexpr std::uint64_t kLeast = 64 * 1024;  // one burst of a segment must fit

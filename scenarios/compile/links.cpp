@@ -1,4 +1,6 @@
 // Stage: link models (presets and the scenario's own) and links: distance makes delay, overrides make the rest.
+#include <algorithm>
+
 #include "scenarios/base/hash.hpp"
 #include "scenarios/compile/context.hpp"
 
@@ -68,6 +70,25 @@ std::optional<std::string> link_name(std::string_view text, std::string& a, std:
 
 namespace {
 
+// ns-3's own devices take delay and rate, and nothing that our LinkModel does.
+plan::LinkKind read_kind(Context& c, const Map& map) {
+  const Tree* kind = map.find("kind");
+  if (kind == nullptr) return plan::LinkKind::model;
+  const auto which = c.choice(*kind, map.path("kind"), {"model", "point-to-point", "csma"});
+  if (which.value_or(0) == 0) return plan::LinkKind::model;
+  const bool csma = *which == 2;
+  for (const auto& e : map.entries()) {
+    const bool takes = e.key == "kind" || e.key == "delay" || e.key == "rate" || e.key == "length" || e.key == "mtu" ||
+                       (e.key == "queue" && !csma);
+    if (takes) continue;
+    c.out.error(e.at, map.path(e.key),
+                "a " + kind->text + " device of ns-3 has none; leave it out, or leave out `kind`");
+  }
+  map.need("delay", "5 ms");
+  map.need("rate", "100 Mbit/s");
+  return csma ? plan::LinkKind::csma : plan::LinkKind::point_to_point;
+}
+
 void add_link(Context& c, const Tree::Entry& e, const std::string& key) {
   std::string ends[2];
   bool one_way = false;
@@ -110,9 +131,10 @@ void add_link(Context& c, const Tree::Entry& e, const std::string& key) {
   for (const auto& [model_name, known] : c.models) models.push_back(model_name);
   LinkModel way[2];
   if (e.value.is_map()) {
-    Map map(c, e.value, key, keys_with({"model", "length", "towards"}));
+    Map map(c, e.value, key, keys_with({"model", "length", "towards", "kind"}));
+    link.kind = read_kind(c, map);
     const Tree* model = map.find("model");
-    if (model == nullptr && map.find("delay") == nullptr) {
+    if (model == nullptr && map.find("delay") == nullptr && link.kind == plan::LinkKind::model) {
       c.out.error(e.value.at, map.path("model"), "is missing; valid: " + listed(models) + ", or give a `delay`");
     }
     if (model != nullptr) {
@@ -156,12 +178,45 @@ void add_link(Context& c, const Tree::Entry& e, const std::string& key) {
                       " km at two thirds of the speed of light); give it at least that");
     }
   }
+  if (link.kind == plan::LinkKind::csma) {
+    link.medium = static_cast<Index>(c.plan.media.size());
+    c.plan.media.push_back({name, plan::LinkKind::csma, link.a, link.a_to_b.rate_bps, link.a_to_b.delay_ns, {}});
+  }
   c.links.emplace(name, static_cast<Index>(c.plan.links.size()));
   c.plan.links.push_back(std::move(link));
   c.link_at.push_back(e.at);
 }
 
 }  // namespace
+
+// The services' interfaces are set to what the narrowest uplink leaves beside the tunnel's headers.
+void set_mtus(Context& c) {
+  plan::Overlay& overlay = c.plan.overlay;
+  std::uint32_t least = 0;
+  Position at;
+  for (std::size_t i = 0; i < c.plan.links.size(); ++i) {
+    const plan::Link& l = c.plan.links[i];
+    if (l.model == "veth") continue;
+    const std::uint32_t mtu = std::min(l.a_to_b.mtu_bytes, l.b_to_a.mtu_bytes);
+    if (least == 0 || mtu < least) at = c.link_at[i];
+    least = least == 0 ? mtu : std::min(least, mtu);
+  }
+  if (least == 0) least = 1'500;
+  constexpr std::uint32_t kHeaders = 40 + 20 + 8;  // frame, IPv4, UDP
+  constexpr std::uint32_t kLeastFragment = 1'088;
+  const std::uint32_t least_fragment = c.fragment_given ? c.plan.fragment_bytes : kLeastFragment;
+  if (least < overlay.header_bytes + kHeaders + least_fragment) {
+    c.out.error(at, "links",
+                "an MTU of " + std::to_string(least) + " B has no room for fragments of " +
+                    std::to_string(least_fragment) + " B with " + std::to_string(overlay.header_bytes + kHeaders) +
+                    " B of headers");
+    return;
+  }
+  overlay.inner_mtu_bytes = least - overlay.header_bytes;
+  for (plan::Link& l : c.plan.links) {
+    if (l.model == "veth") l.a_to_b.mtu_bytes = l.b_to_a.mtu_bytes = overlay.inner_mtu_bytes;
+  }
+}
 
 void read_links(Context& c) {
   const Tree* node = nullptr;

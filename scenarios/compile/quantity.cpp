@@ -39,6 +39,7 @@ constexpr Named kSizes[] = {{"B", 1},         {"kB", 1'000},         {"KiB", 1'0
                             {"MiB", 1 << 20}, {"GB", 1'000'000'000}, {"GiB", 1 << 30}};
 constexpr Named kShares[] = {{"%", 10'000'000}, {"ppm", 1'000}, {"ppb", 1}};
 constexpr Named kLengths[] = {{"m", 1}, {"km", 1'000}};
+constexpr Named kSpeeds[] = {{"m/s", 1'000}};
 constexpr Named kPerKm[] = {{"ns/km", 1'000}, {"us/km", 1'000'000}, {"ms/km", 1'000'000'000}};
 
 constexpr std::uint64_t kYear = 366ull * 24 * 3'600'000'000'000;
@@ -59,6 +60,8 @@ Kind kind_of(Unit unit) {
       return {"a drift", "50 ppm", "a part per billion", true, 100'000'000, kShares};
     case Unit::length:
       return {"a length", "300 km", "a metre", false, 40'100'000, kLengths};
+    case Unit::speed:
+      return {"a speed", "8 m/s", "a millimetre per second", false, 100'000, kSpeeds};
     case Unit::time_per_km:
       return {"a time per length", "5 us/km", "a picosecond", false, 1'000'000'000'000, kPerKm};
   }

@@ -19,6 +19,7 @@ enum class Unit : std::uint8_t {
   length,       // metres
   time_per_km,  // picoseconds per kilometre
   step,         // ns, with sign
+  speed,        // millimetres per second
 };
 
 // The error's cause says what would be right, with an example.

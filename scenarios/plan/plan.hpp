@@ -12,7 +12,7 @@
 
 namespace portolan::plan {
 
-inline constexpr int kVersion = 1;
+inline constexpr int kVersion = 2;
 inline constexpr std::uint32_t kNone = 0xFFFFFFFFu;  // "no such index"
 
 using Ns = std::int64_t;      // nanoseconds on the run's own timeline, 0 = start of the run
@@ -23,7 +23,9 @@ struct Harbour {
   std::string name;
   std::int64_t lat_udeg = 0;  // micro-degrees, north positive
   std::int64_t lon_udeg = 0;  // micro-degrees, east positive
-  bool hub = false;
+  bool is_hub = false;
+  Index hub = kNone;      // of a leaf: the harbour whose brokers join it to the others
+  Index standby = kNone;  // of a leaf: the hub that does so when `hub` is gone
 };
 
 struct Tenant {
@@ -33,14 +35,23 @@ struct Tenant {
 };
 
 // A host: the harbour's edge (routing, uplinks), or the service host of one tenant behind it.
-enum class NodeKind : std::uint8_t { edge, service };
+// station: a client's own machine on its harbour's access network, joined to the service host.
+enum class NodeKind : std::uint8_t { edge, service, station };
+// Where a station is, seen from its harbour's access point; it goes to and fro between the two points.
+struct Motion {
+  std::int64_t x_mm = 0, y_mm = 0;
+  std::int64_t to_x_mm = 0, to_y_mm = 0;
+  std::uint32_t speed_mm_s = 0;  // 0: it stands
+};
 struct Node {
   std::string name;  // "hamburg/edge", "hamburg/blue"
   NodeKind kind = NodeKind::edge;
   Index harbour = 0;
-  Index tenant = kNone;      // service only
+  Index tenant = kNone;      // not of an edge
   std::string address;       // IPv4; unique per tenant (services) or in the underlay (edges)
   Ns loopback_delay_ns = 0;  // between two processes of this host
+  std::string machine{};     // that it runs on, by the scenario's name; empty: the one that runs all
+  Motion motion{};           // station
 };
 
 enum class JitterKind : std::uint8_t { none, uniform, exponential, normal };
@@ -59,12 +70,13 @@ struct Loss {
   Ns bad_dwell_ns = 0;
 };
 
-enum class QueueKind : std::uint8_t { tail_drop, codel };
+enum class QueueKind : std::uint8_t { tail_drop, codel, fq_codel };
 struct Queue {
   QueueKind kind = QueueKind::tail_drop;
   std::uint64_t bytes = 0;
   Ns target_ns = 5'000'000;      // codel (RFC 8289)
   Ns interval_ns = 100'000'000;  // codel
+  bool ecn = false;              // codel: marks CE where it would drop, what can be marked (RFC 3168)
 };
 
 struct DelayPoint {
@@ -86,18 +98,43 @@ struct Impairments {
   Ns delay_trace_period_ns = 0;              // 0: the last point stays
   std::vector<std::uint32_t> rate_trace_ms;  // Mahimahi: one 1500-byte opportunity at each millisecond listed; repeats
   Ns rate_trace_period_ns = 0;
+  std::uint32_t mtu_bytes = 1500;  // largest IP packet, tunnel headers counted; longer ones vanish
+};
+
+// model: our LinkModel, in every runner. The others are ns-3's own devices, in `full` only: of `Impairments` they take
+// what they have (point-to-point: delay, rate, queue bytes; csma: delay, rate), and wifi what its medium says.
+enum class LinkKind : std::uint8_t { model, point_to_point, csma, wifi };
+
+struct Wifi {
+  std::string standard;            // "802.11n-2.4GHz", "802.11n-5GHz", "802.11ac", "802.11ax-2.4GHz", "802.11ax-5GHz"
+  std::uint32_t width_mhz = 20;    // of the channel
+  std::int32_t mcs = -1;           // modulation and coding scheme; -1: chosen by Minstrel
+  std::int32_t tx_power_dbm = 16;  // of access point and stations
+  std::uint32_t exponent_milli = 3000;  // of path loss with distance (log-distance model)
+};
+
+// What several links share: a bus (csma), or a channel round an access point (wifi).
+struct Medium {
+  std::string name;  // "hamburg/wifi"
+  LinkKind kind = LinkKind::wifi;
+  Index node = 0;              // the access point's, or the first on the bus
+  std::uint64_t rate_bps = 0;  // csma
+  Ns delay_ns = 0;             // csma
+  Wifi wifi;
 };
 
 struct Link {
   std::string name;   // "hamburg--rotterdam"
   Index a = 0;        // node
   Index b = 0;        // node
-  std::string model;  // preset or "custom"; "veth" between an edge and its services
+  std::string model;  // preset or "custom"; "veth" between an edge and its services; "access" to a station
   std::uint64_t distance_m = 0;
   Ns floor_ns = 0;  // distance over 2/3 c, one way
   Impairments a_to_b;
   Impairments b_to_a;
   std::uint64_t seed = 0;
+  LinkKind kind = LinkKind::model;
+  Index medium = kNone;  // csma and wifi
 };
 
 enum class ProcessKind : std::uint8_t { broker, client };
@@ -108,6 +145,9 @@ struct Subscription {
   Ns at_ns = 0;
   Ns until_ns = 0;  // 0: to the end
 };
+// What a peer is to a broker. mesh: an equal (both hubs, or no hubs at all); hub, standby: mine, I am their leaf; leaf,
+// standby_leaf: I am its hub, or its standby.
+enum class PeerRole : std::uint8_t { mesh, hub, standby, leaf, standby_leaf };
 struct Process {
   std::string name;  // "hamburg/blue/broker", "hamburg/blue/pilot"
   ProcessKind kind = ProcessKind::broker;
@@ -116,7 +156,7 @@ struct Process {
   std::uint64_t id = 0;  // identity on the wire: publisher id of a client, harbour id of a broker; never 0
   std::uint16_t port = 0;
   Index broker = kNone;             // client: its home broker (process)
-  std::vector<Index> peers;         // broker: the other brokers of its tenant (processes)
+  std::vector<Index> peers;         // broker: the brokers of its tenant that it holds sessions with (processes)
   std::uint64_t send_rate_bps = 0;  // pacing of each of its sessions
   std::string limits;               // profile of broker::Limits: "sim", "daemon", "thousand"
   Ns start_ns = 0;
@@ -125,6 +165,7 @@ struct Process {
   std::uint64_t detach_bytes = 0;
   std::vector<Subscription> subscriptions;  // client
   std::int64_t clock_offset_ns = 0;         // of its wall clock at start (faults change it)
+  std::vector<PeerRole> peer_roles;         // of each of `peers`
 };
 
 enum class TopicClass : std::uint8_t { realtime, ordered };
@@ -193,12 +234,14 @@ struct Fault {
   std::vector<Index> processes;  // kill, restart, pause, clock_skew
   bool overlay = false;          // degrade: the fields below replace those of the links while it lasts
   Impairments impairments;
-  std::vector<std::string> replaces;  // which fields of `impairments` count: "delay", "jitter", "loss", "rate", ...
+  std::vector<std::string> replaces;  // which fields of `impairments` count: "delay", "loss", "rate", "mtu", ...
   std::int64_t skew_ns = 0;           // clock_skew: step
   std::int64_t skew_ppb = 0;          // clock_skew: rate
   std::uint32_t count = 0;  // lose_control: the next so many control messages of the process are lost (test only)
 };
 
+// Shares are in parts per million. "In the window": of [after, until), by the time at which a message was intended, and
+// for links by the time of the row.
 enum class ExpectKind : std::uint8_t {
   lost,
   gaps,
@@ -207,18 +250,35 @@ enum class ExpectKind : std::uint8_t {
   refused,     // at most `limit` (count)
   deliveries,  // at least `limit` (count)
   latency_above_floor,
-  latency,      // percentile <= limit_ns
-  recovery,     // after each fault heals, all flows again within limit_ns
-  repair_ratio  // repair bytes at most limit permille of the bytes lost
+  latency,            // percentile in the window <= limit_ns
+  recovery,           // after each fault heals, all flows again within limit_ns
+  repair_ratio,       // repair bytes at most limit permille of the bytes lost
+  spurious_repair,    // share of the bytes sent by sessions that were sent again though nothing was lost, at most
+  utilisation_least,  // mean share of `link`'s rate in use in direction `way` in the window, at least
+  utilisation_most,   // the same, at most
+  queue,        // longest queue of `link`, `way`, in the window, in permille of `reference` (bytes of one BDP), at most
+  fairness,     // Jain's index over the bytes delivered of each topic or publisher (`between`), at least (ppm)
+  goodput,      // payload bytes delivered a second to the subscriber that gets least, as a share of `reference`
+                // (bit/s), at least
+  latency_rise  // percentile in the window less the one in [base_after, base_until), at most limit_ns
 };
+enum class Between : std::uint8_t { topics, publishers };
 struct Expectation {
   std::string name;  // "realtime ais/+/position p99 above floor"
   ExpectKind kind = ExpectKind::lost;
   std::string filter;                      // topics, "#" for all
   Index tenant = kNone;                    // all
   std::uint32_t percentile_permyriad = 0;  // 9900 = p99
-  std::int64_t limit = 0;                  // count, permille, or nanoseconds
+  std::int64_t limit = 0;                  // count, permille, ppm or nanoseconds
   std::string where;                       // file:line of the scenario, for the message
+  Ns after_ns = 0;                         // the window
+  Ns until_ns = 0;                         // 0: to the end
+  Ns base_after_ns = 0;                    // latency_rise: compared with
+  Ns base_until_ns = 0;
+  Index link = kNone;  // utilisation, queue; goodput: whose rate it is a share of
+  Way way = Way::both;
+  std::uint64_t reference = 0;  // queue: bytes of one BDP; goodput: bit/s; else 0
+  Between between = Between::topics;
 };
 
 struct Calibration {
@@ -237,6 +297,26 @@ struct Input {
   std::string sha256;
 };
 
+// A time that differs from case to case: `least` and a draw of `more` on top.
+struct Spread {
+  Ns least_ns = 0;
+  Jitter more;
+};
+// From a link's change to new paths: it is noticed, told to the other harbours, and put into their tables.
+struct Convergence {
+  Spread detection;
+  Spread propagation;
+  Spread install;
+};
+
+// What carries tenants between edges.
+enum class OverlayKind : std::uint8_t { none, vxlan };
+struct Overlay {
+  OverlayKind kind = OverlayKind::vxlan;
+  std::uint32_t header_bytes = 50;       // outer Ethernet, IPv4, UDP, VXLAN (RFC 7348)
+  std::uint32_t inner_mtu_bytes = 1450;  // what the services' interfaces are set to
+};
+
 struct Plan {
   int version = kVersion;
   std::string name;
@@ -246,11 +326,14 @@ struct Plan {
   Ns duration_ns = 0;     // load and faults lie within
   Ns settle_ns = 0;       // R6
   Ns drain_ns = 0;        // the run goes on so long after `duration` for deliveries still under way
-  Ns convergence_ns = 0;  // from a link's change to new paths
+  Ns convergence_ns = 0;  // from a link's change to new paths, at most
+  Convergence convergence;
+  Overlay overlay;
   std::uint32_t fragment_bytes = 1280;
   std::vector<Harbour> harbours;
   std::vector<Tenant> tenants;
   std::vector<Node> nodes;
+  std::vector<Medium> media;
   std::vector<Link> links;
   std::vector<Process> processes;
   std::vector<Topic> topics;

@@ -12,7 +12,9 @@ class Check {
   explicit Check(const Plan& plan) : plan_(plan) {}
 
   std::string run() {
+    harbours();
     nodes();
+    media();
     links();
     processes();
     topics();
@@ -34,13 +36,32 @@ class Check {
     return i < array.size();
   }
 
+  void harbours() {
+    for (std::size_t i = 0; i < plan_.harbours.size(); ++i) {
+      const Harbour& h = plan_.harbours[i];
+      const auto is_hub = [&](Index other) { return in(other, plan_.harbours) && plan_.harbours[other].is_hub; };
+      need(h.hub == kNone || (!h.is_hub && is_hub(h.hub)), "harbours", i, "/hub: a leaf's is a hub, a hub has none");
+      need(h.standby == kNone || (h.hub != kNone && h.standby != h.hub && is_hub(h.standby)), "harbours", i,
+           "/standby: another hub than `hub`");
+    }
+  }
+
   void nodes() {
     for (std::size_t i = 0; i < plan_.nodes.size(); ++i) {
       const Node& n = plan_.nodes[i];
       need(in(n.harbour, plan_.harbours), "nodes", i, "/harbour: no such harbour");
-      const bool service = n.kind == NodeKind::service;
-      need(service ? in(n.tenant, plan_.tenants) : n.tenant == kNone, "nodes", i,
-           "/tenant: a service node has a tenant of the plan, an edge node none");
+      const bool edge = n.kind == NodeKind::edge;
+      need(edge ? n.tenant == kNone : in(n.tenant, plan_.tenants), "nodes", i,
+           "/tenant: a service node or station has a tenant of the plan, an edge node none");
+    }
+  }
+
+  void media() {
+    for (std::size_t i = 0; i < plan_.media.size(); ++i) {
+      const Medium& m = plan_.media[i];
+      need(in(m.node, plan_.nodes), "media", i, "/node: no such node");
+      need(m.kind != LinkKind::wifi || !m.wifi.standard.empty(), "media", i, "/wifi/standard: is empty");
+      need(m.kind != LinkKind::csma || m.rate_bps > 0, "media", i, "/rate_bps: must be positive");
     }
   }
 
@@ -59,6 +80,9 @@ class Check {
       need(in(l.a, plan_.nodes), "links", i, "/a: no such node");
       need(in(l.b, plan_.nodes), "links", i, "/b: no such node");
       need(l.a != l.b, "links", i, ": joins a node to itself");
+      const bool shared = l.kind == LinkKind::csma || l.kind == LinkKind::wifi;
+      need(shared ? in(l.medium, plan_.media) && plan_.media[l.medium].kind == l.kind : l.medium == kNone, "links", i,
+           "/medium: links of kind csma and wifi have one of their kind, others none");
       impairments(l.a_to_b, "links", i);
       impairments(l.b_to_a, "links", i);
     }
@@ -76,6 +100,7 @@ class Check {
       need(p.kind == ProcessKind::broker || broker_of(p.broker, p.tenant), "processes", i,
            "/broker: a client has a broker of its tenant");
       need(p.kind == ProcessKind::broker || p.peers.empty(), "processes", i, "/peers: a client has none");
+      need(p.peer_roles.size() == p.peers.size(), "processes", i, "/peer_roles: one for each peer");
       for (Index peer : p.peers) {
         need(peer != i && broker_of(peer, p.tenant), "processes", i, "/peers: must be other brokers of its tenant");
       }
@@ -140,6 +165,15 @@ class Check {
       const Expectation& e = plan_.expectations[i];
       need(e.tenant == kNone || in(e.tenant, plan_.tenants), "expectations", i, "/tenant: no such tenant");
       need(filter_valid(e.filter), "expectations", i, "/filter: not a topic filter");
+      need(e.link == kNone || in(e.link, plan_.links), "expectations", i, "/link: no such link");
+      const bool of_link = e.kind == ExpectKind::utilisation_least || e.kind == ExpectKind::utilisation_most ||
+                           e.kind == ExpectKind::queue;
+      need(!of_link || e.link != kNone, "expectations", i, "/link: is needed");
+      need((e.kind != ExpectKind::queue && e.kind != ExpectKind::goodput) || e.reference > 0, "expectations", i,
+           "/reference: must be positive");
+      need(e.until_ns == 0 || e.until_ns > e.after_ns, "expectations", i, "/until_ns: before after_ns");
+      need(e.kind != ExpectKind::latency_rise || e.base_until_ns > e.base_after_ns, "expectations", i,
+           "/base_until_ns: before base_after_ns");
     }
   }
 

@@ -29,10 +29,14 @@ struct Names;
   struct Names<E> {                                          \
     static constexpr std::string_view all[] = {__VA_ARGS__}; \
   }
-PORTOLAN_NAMES(NodeKind, "edge", "service");
+PORTOLAN_NAMES(NodeKind, "edge", "service", "station");
 PORTOLAN_NAMES(JitterKind, "none", "uniform", "exponential", "normal");
 PORTOLAN_NAMES(LossKind, "none", "uniform", "gilbert-elliott");
-PORTOLAN_NAMES(QueueKind, "tail-drop", "codel");
+PORTOLAN_NAMES(QueueKind, "tail-drop", "codel", "fq-codel");
+PORTOLAN_NAMES(LinkKind, "model", "point-to-point", "csma", "wifi");
+PORTOLAN_NAMES(PeerRole, "mesh", "hub", "standby", "leaf", "standby-leaf");
+PORTOLAN_NAMES(OverlayKind, "none", "vxlan");
+PORTOLAN_NAMES(Between, "topics", "publishers");
 PORTOLAN_NAMES(ProcessKind, "broker", "client");
 PORTOLAN_NAMES(Replay, "none", "last", "retained");
 PORTOLAN_NAMES(TopicClass, "realtime", "ordered");
@@ -41,7 +45,8 @@ PORTOLAN_NAMES(FaultKind, "cut", "degrade", "partition", "kill", "restart", "pau
                "lose-control");
 PORTOLAN_NAMES(Way, "both", "a-to-b", "b-to-a");
 PORTOLAN_NAMES(ExpectKind, "lost", "gaps", "duplicates", "disorder", "refused", "deliveries", "latency-above-floor",
-               "latency", "recovery", "repair-ratio");
+               "latency", "recovery", "repair-ratio", "spurious-repair", "utilisation-at-least", "utilisation-at-most",
+               "queue", "fairness", "goodput", "latency-rise");
 #undef PORTOLAN_NAMES
 
 // f(name, value) for each field; f.index(name, value) where kNone is allowed (null in JSON).
@@ -50,7 +55,9 @@ void fields(F& f, T& v) {
   f("name", v.name);
   f("lat_udeg", v.lat_udeg);
   f("lon_udeg", v.lon_udeg);
-  f("hub", v.hub);
+  f("is_hub", v.is_hub);
+  f.index("hub", v.hub);
+  f.index("standby", v.standby);
 }
 template <typename F, Is<Tenant> T>
 void fields(F& f, T& v) {
@@ -66,6 +73,50 @@ void fields(F& f, T& v) {
   f.index("tenant", v.tenant);
   f("address", v.address);
   f("loopback_delay_ns", v.loopback_delay_ns);
+  f("machine", v.machine);
+  f("motion", v.motion);
+}
+template <typename F, Is<Motion> T>
+void fields(F& f, T& v) {
+  f("x_mm", v.x_mm);
+  f("y_mm", v.y_mm);
+  f("to_x_mm", v.to_x_mm);
+  f("to_y_mm", v.to_y_mm);
+  f("speed_mm_s", v.speed_mm_s);
+}
+template <typename F, Is<Wifi> T>
+void fields(F& f, T& v) {
+  f("standard", v.standard);
+  f("width_mhz", v.width_mhz);
+  f("mcs", v.mcs);
+  f("tx_power_dbm", v.tx_power_dbm);
+  f("exponent_milli", v.exponent_milli);
+}
+template <typename F, Is<Medium> T>
+void fields(F& f, T& v) {
+  f("name", v.name);
+  f("kind", v.kind);
+  f("node", v.node);
+  f("rate_bps", v.rate_bps);
+  f("delay_ns", v.delay_ns);
+  f("wifi", v.wifi);
+}
+template <typename F, Is<Spread> T>
+void fields(F& f, T& v) {
+  f("least_ns", v.least_ns);
+  f("more", v.more);
+}
+template <typename F, Is<Convergence> T>
+void fields(F& f, T& v) {
+  f("detection", v.detection);
+  f("propagation", v.propagation);
+  f("install", v.install);
+}
+template <typename F, Is<Overlay> T>
+void fields(F& f, T& v) {
+  f("kind", v.kind);
+  f("header_bytes", v.header_bytes);
+  f("inner_mtu_bytes", v.inner_mtu_bytes);
 }
 template <typename F, Is<Jitter> T>
 void fields(F& f, T& v) {
@@ -87,6 +138,7 @@ void fields(F& f, T& v) {
   f("bytes", v.bytes);
   f("target_ns", v.target_ns);
   f("interval_ns", v.interval_ns);
+  f("ecn", v.ecn);
 }
 template <typename F, Is<DelayPoint> T>
 void fields(F& f, T& v) {
@@ -107,6 +159,7 @@ void fields(F& f, T& v) {
   f("delay_trace_period_ns", v.delay_trace_period_ns);
   f("rate_trace_ms", v.rate_trace_ms);
   f("rate_trace_period_ns", v.rate_trace_period_ns);
+  f("mtu_bytes", v.mtu_bytes);
 }
 template <typename F, Is<Link> T>
 void fields(F& f, T& v) {
@@ -119,6 +172,8 @@ void fields(F& f, T& v) {
   f("a_to_b", v.a_to_b);
   f("b_to_a", v.b_to_a);
   f("seed", v.seed);
+  f("kind", v.kind);
+  f.index("medium", v.medium);
 }
 template <typename F, Is<Subscription> T>
 void fields(F& f, T& v) {
@@ -145,6 +200,7 @@ void fields(F& f, T& v) {
   f("detach_bytes", v.detach_bytes);
   f("subscriptions", v.subscriptions);
   f("clock_offset_ns", v.clock_offset_ns);
+  f("peer_roles", v.peer_roles);
 }
 template <typename F, Is<Topic> T>
 void fields(F& f, T& v) {
@@ -213,6 +269,14 @@ void fields(F& f, T& v) {
   f("percentile_permyriad", v.percentile_permyriad);
   f("limit", v.limit);
   f("where", v.where);
+  f("after_ns", v.after_ns);
+  f("until_ns", v.until_ns);
+  f("base_after_ns", v.base_after_ns);
+  f("base_until_ns", v.base_until_ns);
+  f.index("link", v.link);
+  f("way", v.way);
+  f("reference", v.reference);
+  f("between", v.between);
 }
 template <typename F, Is<Calibration> T>
 void fields(F& f, T& v) {
@@ -242,10 +306,13 @@ void fields(F& f, T& v) {
   f("settle_ns", v.settle_ns);
   f("drain_ns", v.drain_ns);
   f("convergence_ns", v.convergence_ns);
+  f("convergence", v.convergence);
+  f("overlay", v.overlay);
   f("fragment_bytes", v.fragment_bytes);
   f("harbours", v.harbours);
   f("tenants", v.tenants);
   f("nodes", v.nodes);
+  f("media", v.media);
   f("links", v.links);
   f("processes", v.processes);
   f("topics", v.topics);

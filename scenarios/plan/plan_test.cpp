@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "scenarios/plan/json_schema.hpp"
+#include "scenarios/plan/needs.hpp"
 #include "scenarios/plan/testing/full_plan.hpp"
 
 namespace portolan::plan {
@@ -46,7 +47,7 @@ TEST(Plan, SchemaNamesExactlyTheFieldsWritten) {
 }
 
 TEST(Plan, ErrorsNameTheJsonPointer) {
-  EXPECT_EQ(error_with("/version", 2), "p.json: /version: is 2, this program reads plans of version 1");
+  EXPECT_EQ(error_with("/version", 1), "p.json: /version: is 1, this program reads plans of version 2");
   EXPECT_NE(error_with("/links/0/a", "x").find("/links/0/a: "), std::string::npos) << error_with("/links/0/a", "x");
   EXPECT_NE(error_with("/links/0/a_to_b/loss/kind", "often").find("/links/0/a_to_b/loss/kind: "), std::string::npos);
   EXPECT_NE(error_with("/links/0/speed", 1).find("/links/0"), std::string::npos);
@@ -56,8 +57,59 @@ TEST(Plan, ErrorsNameTheJsonPointer) {
   EXPECT_EQ(error_with("/processes/1/id", 1), "p.json: /processes/1/id: is 0 or taken");
   EXPECT_EQ(error_with("/streams/0/topic", 1), "p.json: /streams/0/topic: no such topic");
   EXPECT_EQ(error_with("/faults/0/until_ns", 50), "p.json: /faults/0/until_ns: heals before it begins");
+  EXPECT_EQ(error_with("/harbours/1/hub", 1), "p.json: /harbours/1/hub: a leaf's is a hub, a hub has none");
+  EXPECT_EQ(error_with("/harbours/1/standby", 0), "p.json: /harbours/1/standby: another hub than `hub`");
+  EXPECT_EQ(error_with("/processes/0/peer_roles", nlohmann::json::array()),
+            "p.json: /processes/0/peer_roles: one for each peer");
+  EXPECT_EQ(error_with("/links/1/medium", nullptr),
+            "p.json: /links/1/medium: links of kind csma and wifi have one of their kind, others none");
+  EXPECT_EQ(error_with("/expectations/0/link", 7), "p.json: /expectations/0/link: no such link");
   EXPECT_NE(error_with("/nodes/0/loopback_delay_ns", -1).find("/nodes/0/loopback_delay_ns"), std::string::npos);
   EXPECT_NE(error_with("/duration_ns", 1.5).find("/duration_ns"), std::string::npos);
+}
+
+// Each need by itself, to a runner that does all else.
+TEST(Plan, RunnersRefuseWhatTheyDoNotHonourAndNameIt) {
+  const std::vector<Feature> all = {Feature::hubs,
+                                    Feature::point_to_point,
+                                    Feature::csma,
+                                    Feature::wifi,
+                                    Feature::stations,
+                                    Feature::motion,
+                                    Feature::fq_codel,
+                                    Feature::ecn,
+                                    Feature::convergence_parts,
+                                    Feature::small_mtu,
+                                    Feature::no_overlay,
+                                    Feature::machines,
+                                    Feature::ordered,
+                                    Feature::corrupt_disk};
+  const auto without = [&](Feature left_out, const Plan& plan) {
+    std::vector<Feature> honoured = all;
+    std::erase(honoured, left_out);
+    const auto answer = refuse_needs(plan, honoured, "sim");
+    return answer ? std::string("runs") : answer.error().text();
+  };
+  Plan plan = full_plan();
+  EXPECT_TRUE(refuse_needs(plan, all, "sim"));
+  EXPECT_EQ(without(Feature::hubs, plan), "test: /processes/0/peer_roles/0: hubs and leaves: sim does not do that");
+  EXPECT_EQ(without(Feature::point_to_point, plan), "test: /links/0/kind: point-to-point: sim does not do that");
+  EXPECT_EQ(without(Feature::wifi, plan), "test: /links/1/kind: wifi: sim does not do that");
+  EXPECT_EQ(without(Feature::stations, plan), "test: /nodes/3/kind: station: sim does not do that");
+  EXPECT_EQ(without(Feature::motion, plan), "test: /nodes/3/motion: a station that moves: sim does not do that");
+  EXPECT_EQ(without(Feature::fq_codel, plan), "test: /links/0/a_to_b/queue/kind: fq-codel: sim does not do that");
+  EXPECT_EQ(without(Feature::ecn, plan), "test: /links/0/a_to_b/queue/ecn: true: sim does not do that");
+  EXPECT_EQ(without(Feature::small_mtu, plan), "test: /links/0/a_to_b/mtu_bytes: 1400: sim does not do that");
+  EXPECT_EQ(without(Feature::no_overlay, plan), "test: /overlay/kind: none: sim does not do that");
+  EXPECT_EQ(without(Feature::machines, plan), "test: /nodes/1/machine: a second machine, m2: sim does not do that");
+  EXPECT_EQ(without(Feature::ordered, plan), "test: /topics/0/class: ordered: sim does not do that");
+  EXPECT_EQ(without(Feature::convergence_parts, plan),
+            "test: /convergence: detection, propagation and install, each drawn: sim does not do that");
+  EXPECT_EQ(without(Feature::csma, plan), "runs");
+  plan.media[0].kind = plan.links[1].kind = LinkKind::csma;
+  EXPECT_EQ(without(Feature::csma, plan), "test: /links/1/kind: csma: sim does not do that");
+  plan.faults[0].kind = FaultKind::corrupt_disk;
+  EXPECT_EQ(without(Feature::corrupt_disk, plan), "test: /faults/0/kind: corrupt-disk: sim does not do that");
 }
 
 TEST(Plan, WhatIsNotAPlanIsRefused) {

@@ -18,6 +18,7 @@ constexpr std::uint64_t work_per_byte = 8'000'000'000;            // bit-nanosec
 constexpr std::uint64_t opportunity_work = 1500 * work_per_byte;  // Mahimahi: 1500 bytes each
 constexpr std::uint64_t ns_per_ms = 1'000'000;
 constexpr std::uint64_t codel_max_packet = 1500;
+constexpr std::uint32_t ethernet_bytes = 14;  // of wire_bytes; an MTU counts what is inside
 
 // What a draw is for: each purpose is a stream of its own.
 enum Purpose : std::uint64_t { for_loss = 1, for_jitter, for_reorder, for_duplicate, for_second_jitter, for_dwell };
@@ -72,8 +73,8 @@ std::uint64_t control_law(std::uint64_t t, std::uint64_t interval_ns, std::uint3
 }  // namespace
 
 std::string_view name(Drop drop) {
-  constexpr std::array<std::string_view, drop_reasons> names = {"none",  "down", "cut",  "queue_full",
-                                                                "codel", "loss", "burst"};
+  constexpr std::array<std::string_view, drop_reasons> names = {"none",  "down", "cut",   "queue_full",
+                                                                "codel", "loss", "burst", "too_big"};
   return names[static_cast<std::size_t>(drop)];
 }
 
@@ -270,6 +271,8 @@ Fate LinkModel::send(std::uint64_t now_ns, std::uint32_t wire_bytes, Traffic kin
   if (!segment.up) return drop(Drop::down, kind, wire_bytes);
   const std::uint64_t cut_ns = segment.cut_ns;
   const plan::Queue& queue = sets_[segment.impairments].is.queue;
+  if (wire_bytes > sets_[segment.impairments].is.mtu_bytes + ethernet_bytes)
+    return drop(Drop::too_big, kind, wire_bytes);
 
   leave_queue(now_ns);
   const Wire wire = serialise(now_ns, wire_bytes);

@@ -10,9 +10,9 @@
 //   down
 //                    is lost (`cut`)
 //   rate and queue   the packets before it, of every kind: they share the wire
-// The way of a packet: up? -> queue (tail drop, CoDel) -> serialised -> lost? -> delay + jitter -> held back? -> twice?
-// So a lost packet has used its share of the rate. Jitter never makes packets of one kind overtake (it stands for
-// queues elsewhere); only `reorder` does.
+// The way of a packet: up? -> not too big? -> queue (tail drop, CoDel) -> serialised -> lost? -> delay + jitter -> held
+// back? -> twice? So a lost packet has used its share of the rate. Jitter never makes packets of one kind overtake (it
+// stands for queues elsewhere); only `reorder` does.
 #pragma once
 
 #include <array>
@@ -38,8 +38,9 @@ enum class Drop : std::uint8_t {
   codel,       // dropped by CoDel's control law
   loss,        // uniform loss, or Gilbert-Elliott in the good state
   burst,       // Gilbert-Elliott in the bad state
+  too_big,     // its IP packet is longer than the link's MTU, and may not be fragmented
 };
-inline constexpr std::size_t drop_reasons = 7;
+inline constexpr std::size_t drop_reasons = 8;
 std::string_view name(Drop drop);
 
 // deliver_at_ns[0] = now + queueing + serialisation + propagation + jitter.

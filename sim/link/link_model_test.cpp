@@ -330,6 +330,7 @@ TEST(RateTrace, DeliversAtMahimahisOpportunities) {
   plan::Impairments is;
   is.rate_trace_ms = {1, 1, 5, 10};  // 6,000 bytes each 10 ms
   is.queue.bytes = 100'000;
+  is.mtu_bytes = 9'000;
   LinkModel model = model_of(is);
   const auto deliver = [&](std::uint64_t now, std::uint32_t bytes) {
     return model.send(now, bytes, Traffic::data).deliver_at_ns[0];
@@ -472,7 +473,7 @@ TEST(Make, RefusesWhatItCannotHonour) {
   plan.faults.push_back(fault_of(plan::FaultKind::degrade, 0, 0));
   plan.faults[0].replaces = {"colour"};
   EXPECT_EQ(cause(plan),
-            "/faults/0/replaces: 'colour' is none of delay, jitter, loss, rate, queue, reorder, duplicate");
+            "/faults/0/replaces: 'colour' is none of delay, jitter, loss, rate, queue, reorder, duplicate, mtu");
   EXPECT_FALSE(LinkModel::make(plan, 1, false));
 }
 
@@ -483,6 +484,29 @@ TEST(Time, GoingBackIsCountedNotObeyed) {
   model.send(10 * ms, 100, Traffic::data);
   EXPECT_EQ(model.send(5 * ms, 100, Traffic::data).deliver_at_ns[0], 11 * ms);
   EXPECT_EQ(model.counters().time_went_back, 1u);
+}
+
+// The MTU counts the IP packet; the frame's own 14 bytes do not. A tunnel that appears in mid run is a smaller MTU.
+TEST(Mtu, LongerPacketsVanishAndTakeNoneOfTheRate) {
+  plan::Impairments is;
+  is.rate_bps = 8'000'000;
+  is.queue.bytes = 100'000;
+  plan::Plan plan = plan_of(is);
+  plan.faults.push_back(fault_of(plan::FaultKind::degrade, 10'000'000, 20'000'000));
+  plan.faults[0].replaces = {"mtu"};
+  plan.faults[0].impairments.mtu_bytes = 1'300;
+  auto made = LinkModel::make(plan, 0, false);
+  ASSERT_TRUE(made);
+  LinkModel& model = *made;
+  EXPECT_EQ(model.send(0, 1'514, Traffic::data).copies, 1);
+  const Fate big = model.send(5 * ms, 1'515, Traffic::data);
+  EXPECT_EQ(big.copies, 0);
+  EXPECT_EQ(big.drop, Drop::too_big);
+  EXPECT_EQ(model.send(5 * ms, 1'000, Traffic::data).queueing_ns, 0u);
+  EXPECT_EQ(model.send(10 * ms, 1'315, Traffic::data).drop, Drop::too_big);
+  EXPECT_EQ(model.send(15 * ms, 1'314, Traffic::data).copies, 1);
+  EXPECT_EQ(model.send(20 * ms, 1'514, Traffic::data).copies, 1);
+  EXPECT_EQ(model.counters().dropped[0][static_cast<std::size_t>(Drop::too_big)], 2u);
 }
 
 }  // namespace

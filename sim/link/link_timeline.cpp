@@ -58,6 +58,8 @@ bool lay_over(plan::Impairments& is, const plan::Impairments& with, const std::s
     is.reorder_ns = with.reorder_ns;
   } else if (field == "duplicate") {
     is.duplicate = with.duplicate;
+  } else if (field == "mtu") {
+    is.mtu_bytes = with.mtu_bytes;
   } else {
     return false;
   }
@@ -95,7 +97,7 @@ Expected<std::vector<std::uint64_t>> changes_of(const plan::Plan& plan, plan::In
     for (const std::string& field : fault.replaces) {
       if (lay_over(scratch, fault.impairments, field)) continue;
       return fail(Exit::usage, here + "/replaces",
-                  "'" + field + "' is none of delay, jitter, loss, rate, queue, reorder, duplicate");
+                  "'" + field + "' is none of delay, jitter, loss, rate, queue, reorder, duplicate, mtu");
     }
   }
   std::sort(changes.begin(), changes.end());
