@@ -24,7 +24,9 @@ void add_hop(Parts& parts, const link::Fate& fate, std::uint64_t delay_ns) {
   parts.propagation_ns += rest - jitter;
 }
 
-Expected<void> Fabric::make_directions() {
+Expected<void> Fabric::make_directions(std::span<const plan::Feature> honoured) {
+  const std::string who = "the simulator in fidelity " + std::string(fidelity());
+  if (auto all = plan::refuse_needs(plan_, honoured, who); !all) return all;
   directions_.reserve(plan_.links.size() * 2);
   for (plan::Index l = 0; l < plan_.links.size(); ++l) {
     for (const bool reverse : {false, true}) {
@@ -38,7 +40,8 @@ Expected<void> Fabric::make_directions() {
 
 Expected<std::unique_ptr<Fabric>> LeanFabric::make(const plan::Plan& plan, Outputs outputs) {
   std::unique_ptr<LeanFabric> fabric(new LeanFabric(plan, std::move(outputs)));
-  if (auto made = fabric->make_directions(); !made) return tl::unexpected<Error>(made.error());
+  constexpr plan::Feature honoured[] = {plan::Feature::stations, plan::Feature::small_mtu};
+  if (auto made = fabric->make_directions(honoured); !made) return tl::unexpected<Error>(made.error());
   fabric->routes_ = std::make_unique<Routes>(plan, fabric->directions_);
   for (plan::Index d = 0; d < fabric->directions_.size(); ++d) {
     const plan::Link& link = plan.links[d / 2];

@@ -6,9 +6,11 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
+#include "scenarios/plan/needs.hpp"
 #include "scenarios/plan/plan.hpp"
 #include "sim/lean/journeys.hpp"
 #include "sim/lean/pool.hpp"
@@ -73,7 +75,7 @@ class Fabric {
 
  protected:
   Fabric(const plan::Plan& plan, Outputs outputs) : plan_(plan), outputs_(std::move(outputs)) {}
-  Expected<void> make_directions();
+  Expected<void> make_directions(std::span<const plan::Feature> honoured);
   void arrived(std::unique_ptr<Datagram> datagram) {
     ++counters_.arrived;
     outputs_.arrive(std::move(datagram));

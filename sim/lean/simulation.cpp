@@ -9,8 +9,6 @@
 #include <chrono>
 #include <cstdio>
 
-#include "scenarios/plan/needs.hpp"
-
 namespace portolan::sim {
 
 namespace {
@@ -60,12 +58,7 @@ CpuCost cost_of(const plan::Calibration& c) {
           u(c.per_message_out_ns), u(c.per_timer_ns),        u(c.per_kib_ns)};
 }
 
-constexpr plan::Feature kHonoured[] = {plan::Feature::stations, plan::Feature::small_mtu};
-
 Expected<void> Simulation::build() {
-  if (auto honoured = plan::refuse_needs(plan_, kHonoured, "the simulator in lean fidelity"); !honoured) {
-    return honoured;
-  }
   auto runner = Recorder::open(folder_, record::Writer::runner, plan::kNone, 0);
   if (!runner) return tl::unexpected<Error>(runner.error());
   runner_ = std::move(*runner);
