@@ -51,6 +51,7 @@ constexpr Limits daemon_limits() {
   l.small_blocks = 131'072;
   l.small_slots = 256;
   l.large_slots = 512;
+  l.grants_per_class = 32;
   l.message_bytes_max = PTL_MESSAGE_MAX;
   return l;
 }
@@ -72,6 +73,7 @@ constexpr Limits sim_limits() {
   l.small_blocks = 65'536;
   l.small_slots = 64;
   l.large_slots = 128;
+  l.grants_per_class = 32;
   l.window_packets = 2'048;
   l.window_messages = 16'384;
   l.receive_messages = 16'384;
@@ -101,6 +103,7 @@ constexpr Limits sim_client_limits() {
   l.small_blocks = 32'768;
   l.small_slots = 32;
   l.large_slots = 40;
+  l.grants_per_class = 8;
   l.window_messages = 16'384;
   l.receive_messages = 16'384;
   l.filters = 128;

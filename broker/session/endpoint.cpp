@@ -39,8 +39,8 @@ Endpoint::State::State(const Limits& l, const Identity& self, const Entropy& ent
                                                              std::uint64_t{l.sessions} * l.control_queue);
   entries.build(arena,
                 static_cast<std::uint32_t>(std::min<std::uint64_t>(entry_most, 2ull * l.messages) + control_most));
-  bodies.build(arena, static_cast<std::uint32_t>(2 * control_most + 256));
-  items.build(arena, std::max<std::uint32_t>(512, 2 * l.receive_messages));
+  bodies.build(arena, static_cast<std::uint32_t>(2 * control_most + std::min(256u, 64 * l.sessions)));
+  items.build(arena, std::max<std::uint32_t>(std::min(512u, 64 * l.sessions), 2 * l.receive_messages));
   partials.build(arena, std::max<std::uint32_t>(4, std::min<std::uint32_t>(32, l.large_slots / 2)));
   partial_row = l.message_bytes_max / PTL_SEGMENT_PAYLOAD + 1;
   partial_slots = arena.take<std::uint32_t>(std::size_t{partials.count()} * partial_row);
@@ -48,8 +48,10 @@ Endpoint::State::State(const Limits& l, const Identity& self, const Entropy& ent
   events.build(arena, 4 * l.sessions + 16);
   progressed.build(arena, l.sessions);
   roomy.build(arena, l.sessions);
-  replies.build(arena, 32);
-  for (auto& ring : want_slots) ring.build(arena, l.sessions);
+  replies.build(arena, std::min(32u, 4 * l.sessions + 4));
+  for (auto* rings : {want_slots, begun_wants, keep_wants, keepers}) {
+    for (std::uint32_t c = 0; c < PTL_CLASSES; ++c) rings[c].build(arena, l.sessions);
+  }
   dirty_grants.build(arena, l.sessions);
   buffers.build(arena, l.transmits);
   const std::uint32_t pages_row = pages_each;
@@ -147,7 +149,8 @@ void Endpoint::tick(Now now) {
 
 std::uint64_t Endpoint::next_deadline() const {
   if (s_->replies.size() != 0 || s_->events.size() != 0) return 0;
-  return std::min(s_->work.earliest(), s_->life.earliest());
+  const std::uint64_t timers = std::min(s_->work.earliest(), s_->life.earliest());
+  return s_->somebody_wants() ? std::min(timers, s_->wants_retry_ns) : timers;
 }
 
 bool Endpoint::poll_session_event(SessionEvent& out) {

@@ -95,6 +95,7 @@ struct EndpointCounters {
   std::uint64_t messages_in = 0, messages_out = 0;
   std::uint64_t repair_datagrams = 0, repair_bytes = 0, spurious_repairs = 0, packets_lost = 0;
   std::uint64_t segments_recut = 0;
+  std::uint64_t grants_given[PTL_CLASSES] = {}, grants_taken_back[PTL_CLASSES] = {};
   std::uint64_t gone_packets = 0;   // missing here, and told by the peer that it holds their content no longer
   std::uint64_t gone_messages = 0;  // withdrawn by the peer before they were whole here
   std::uint64_t gone_told = 0;      // asked of me, and held no longer

@@ -90,7 +90,12 @@ void Endpoint::State::start_session(Session& s) {
     s.classes_out[c].row = out_row;
     ptl_grant* grants = s.classes_in[c].row;
     InSegment* segments = s.classes_in[c].segments;
+    const InClass before = s.classes_in[c];
     s.classes_in[c] = {};
+    s.classes_in[c].queued = before.queued;
+    s.classes_in[c].queued_begun = before.queued_begun;
+    s.classes_in[c].queued_keep = before.queued_keep;
+    s.classes_in[c].keeper = before.keeper;
     s.classes_in[c].row = grants;
     s.classes_in[c].segments = segments;
     for (std::uint32_t i = 0; i < limits.grants_per_class; ++i) {
@@ -102,6 +107,7 @@ void Endpoint::State::start_session(Session& s) {
   s.segments_live = s.segments_fresh = s.segments_resend = 0;
   s.cut_order = 0;
   s.partial = {};
+  s.round_ns = s.round_bytes = s.round_bytes_before = 0;
 }
 
 KnownIdentity* Endpoint::State::identity_of(std::uint64_t id, bool create) {

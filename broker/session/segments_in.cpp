@@ -55,6 +55,7 @@ Drop Endpoint::State::receive_fragment(Session& s, const ptl_frame& frame, std::
   segment.repaired = segment.repaired || (frame.flags & PTL_F_RETRANSMIT) != 0;
   ic.last_used_ns = now.mono_ns;
   ic.sent = true;
+  segment_bytes_came(s, bytes);
   if (ahead(fragment.ticket + 1, ic.next_unused) > 0) {
     ic.next_unused = fragment.ticket + 1;
     queue_want(s, fragment.slot_class);
@@ -198,6 +199,7 @@ InMessage* Endpoint::State::partial_of(Session& s, const ptl_record& record, std
   }
   std::fill_n(partial_slots + std::size_t{index} * partial_row, segments, kNil);
   s.partial.push(partials, index);
+  for (std::uint32_t k = 0; k < PTL_CLASSES; ++k) queue_want(s, k);  // it is served before those that have not begun
   return &m;
 }
 

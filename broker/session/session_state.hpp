@@ -151,8 +151,11 @@ struct InClass {
   std::uint32_t ready = 0;        // bits: ticket base + i is whole and waits for memory
   std::uint32_t next_unused = 1;  // above every ticket of which a fragment came
   std::uint64_t last_used_ns = 0;
-  bool sent = false;    // a segment came once
-  bool queued = false;  // waits for slots
+  std::uint64_t check_ns = 0;  // unused grants: look again whether they should go back
+  bool sent = false;           // a segment came once
+  // In the endpoint's rings, which outlive the session: WANTs, WANTs of messages that have begun, wishes to keep two
+  // grants, grants that are merely kept.
+  bool queued = false, queued_begun = false, queued_keep = false, keeper = false;
   bool grant_dirty = false;
   ptl_grant* row = nullptr;
   InSegment* segments = nullptr;
@@ -274,6 +277,7 @@ struct Session {
   std::uint32_t cut_order = 0;
   Queue partial;  // InMessages
   std::uint64_t segments_retry_ns = 0;
+  std::uint64_t round_ns = 0, round_bytes = 0, round_bytes_before = 0;  // segment bytes that came in a round trip
   bool grants_dirty = false;
 };
 

@@ -78,9 +78,11 @@ struct Endpoint::State {
   session::Ring<Reply> replies;
   session::Pool<TransmitBuffer> buffers;
   std::uint8_t* buffer_bytes = nullptr;
-  session::Ring<std::uint32_t> want_slots[PTL_CLASSES];  // sessions that wait for slots, round robin
-  session::Ring<std::uint32_t> dirty_grants;             // sessions with a GRANT to be told
-  std::uint32_t reserved_slots[PTL_CLASSES] = {};        // promised to long messages that have begun
+  // Sessions that wait for slots, round robin: see grants.cpp.
+  session::Ring<std::uint32_t> want_slots[PTL_CLASSES], begun_wants[PTL_CLASSES];
+  session::Ring<std::uint32_t> keep_wants[PTL_CLASSES], keepers[PTL_CLASSES];
+  session::Ring<std::uint32_t> dirty_grants;       // sessions with a GRANT to be told
+  std::uint32_t reserved_slots[PTL_CLASSES] = {};  // promised to long messages that have begun
   std::uint32_t reserved_blocks = 0;
   bool entries_wanted = false;         // somebody was refused for want of entries
   std::uint32_t waiting_segments = 0;  // whole, but no memory to take them
@@ -210,16 +212,26 @@ struct Endpoint::State {
   bool receive_abandon(Session& s, std::uint32_t slot_class, std::uint32_t ticket);
   std::uint32_t free_slots(std::uint32_t slot_class) const;
   std::uint32_t free_blocks() const;
+  std::uint32_t grant_window(const Session& s, std::uint32_t slot_class) const;
   bool wants_grant(const Session& s, std::uint32_t slot_class) const;
+  bool may_keep_grant(const Session& s, std::uint32_t slot_class) const;
+  std::uint32_t passage(std::uint32_t slot_class) const;
+  void serve_begun(std::uint32_t slot_class);
+  void serve_class(std::uint32_t slot_class);
+  void segment_bytes_came(Session& s, std::uint32_t bytes);
   void queue_want(Session& s, std::uint32_t slot_class);
   bool open_grant(Session& s, std::uint32_t slot_class);
   void mark_dirty(Session& s) {
     if (!s.grants_dirty) s.grants_dirty = dirty_grants.push(s.slot);
   }
   void serve_wants();
+  void retry_wants();
+  bool somebody_wants() const;
+  std::uint64_t wants_retry_ns = 0;
   void tell_grant(Session& s, std::uint32_t slot_class);
   void scan_gates(Session& s);
   void take_back_idle(Session& s);
+  bool take_back(Session& s, std::uint32_t slot_class, bool wanted_too);
   void retry_segments(Session& s);
   void drop_in_segments(Session& s);
   std::uint64_t segments_due(const Session& s) const;

@@ -54,6 +54,7 @@ void Endpoint::State::reschedule(Session& s) {
 }
 
 void Endpoint::State::tick() {
+  retry_wants();
   while (life.earliest() <= now.mono_ns) {
     const std::uint32_t at = life.first();
     if (at >= limits.sessions) {
