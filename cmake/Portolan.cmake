@@ -1,6 +1,7 @@
-# What every target of the project shares: warnings, sanitizers, and the three verbs
+# What every target of the project shares: warnings, sanitizers, and the four verbs
 #   portolan_library(NAME SOURCES ... DEPS ... [PRIVATE_DEPS ...] [NO_EXCEPTIONS])
 #   portolan_program(NAME SOURCES ... DEPS ...)
+#   portolan_bench(NAME SOURCES ... DEPS ...)    a Google Benchmark, where the library is there
 #   portolan_test(NAME SOURCES ... DEPS ... [TIMEOUT seconds] [LABELS ...])   one GoogleTest program = one CTest
 #   portolan_fuzz(NAME SOURCES ... DEPS ...)   with PORTOLAN_FUZZ a libFuzzer program (scripts/fuzz runs it); without, a
 #                                             test that runs its committed inputs, corpus/NAME beside it
@@ -56,6 +57,18 @@ function(portolan_program name)
   add_executable(${name} ${A_SOURCES})
   target_link_libraries(${name} PRIVATE portolan_options ${A_DEPS})
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
+endfunction()
+
+function(portolan_bench name)
+  if(NOT PORTOLAN_TESTS AND NOT PORTOLAN_BENCH)
+    return()
+  endif()
+  find_package(benchmark QUIET)
+  if(NOT benchmark_FOUND)
+    return()
+  endif()
+  cmake_parse_arguments(A "" "" "SOURCES;DEPS" ${ARGN})
+  portolan_program(${name} SOURCES ${A_SOURCES} DEPS ${A_DEPS} benchmark::benchmark)
 endfunction()
 
 function(portolan_test name)

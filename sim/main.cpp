@@ -1,6 +1,6 @@
 // portolan-sim: runs a plan in ns-3's virtual time and leaves a run directory's records behind.
 //   portolan-sim --plan PLAN --out DIR [--seed N] [--fidelity lean|full] [--pcap LINK,...|all] [--wall-limit S]
-//   [--progress]
+//   [--progress] [--time-engines]
 // Writes DIR/records/*.rec and DIR/sim.json (trace hash, events, simulated and real seconds). Exit codes: README.
 #include <fmt/format.h>
 #include <sodium.h>
@@ -16,6 +16,7 @@
 #include <sstream>
 
 #include "sim/full/full_fabric.hpp"
+#include "sim/lean/engine_time.hpp"
 #include "sim/lean/simulation.hpp"
 
 namespace {
@@ -61,7 +62,8 @@ int main(int argc, char** argv) {
       "pcap", "links to capture, by name, or all (full only)", cxxopts::value<std::vector<std::string>>())(
       "replay-folder", "where relative replay files start", cxxopts::value<std::string>()->default_value("."))(
       "wall-limit", "seconds of real time; beyond it the run is inconclusive",
-      cxxopts::value<double>()->default_value("0"))("progress", "show progress")("help", "this text");
+      cxxopts::value<double>()->default_value("0"))("progress", "show progress")(
+      "time-engines", "measure the real time spent in the engines, into sim.json")("help", "this text");
   std::string plan_path, out, fidelity;
   std::vector<std::string> folders;
   std::uint64_t seed = 0;
@@ -104,6 +106,7 @@ int main(int argc, char** argv) {
     }
     options.wall_limit_ns = static_cast<std::uint64_t>(limit * 1e9);
     options.progress = args.count("progress") > 0;
+    portolan::sim::EngineTime::on = args.count("time-engines") > 0;
   } catch (const std::exception& e) {
     fmt::print(stderr, "portolan-sim: {}\n", e.what());
     return static_cast<int>(Exit::usage);
@@ -145,8 +148,15 @@ int main(int argc, char** argv) {
   if (!result) return complain(result.error());
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
   std::ofstream summary(out + "/sim.json");
+  std::string engines;
+  if (portolan::sim::EngineTime::on) {
+    using portolan::sim::EngineTime;
+    engines = fmt::format("  \"engine_calls\": {},\n  \"engine_seconds\": {:.6f},\n", EngineTime::calls,
+                          std::chrono::duration<double>(EngineTime::spent).count());
+  }
+  summary << "{\n" << engines;
   summary << fmt::format(
-      "{{\n  \"events\": {},\n  \"fidelity\": \"{}\",\n  \"real_seconds\": {:.3f},\n  \"seed\": {},\n"
+      "  \"events\": {},\n  \"fidelity\": \"{}\",\n  \"real_seconds\": {:.3f},\n  \"seed\": {},\n"
       "  \"simulated_seconds\": {:.9f},\n  \"trace_hash\": \"{:016x}\"\n}}\n",
       result->events, fidelity, seconds, plan->seed, static_cast<double>(result->simulated_ns) / 1e9,
       result->trace_hash);

@@ -76,16 +76,20 @@ def jobs():
     return max(1, min(len(os.sched_getaffinity(0)), available_kb // 1_200_000))
 
 
-def configure_words(build, sim):
+def configure_words(build, sim, benches):
     """The cmake command that this state needs, or None."""
     known = cache(build)
     words = ["cmake", "--preset", "release", "-B", str(build)]
     if not known or not (build / "build.ninja").exists():
-        return words + [f"-DPORTOLAN_SIM={'ON' if sim else 'OFF'}", "-DPORTOLAN_TESTS=OFF"]
+        return words + [f"-DPORTOLAN_SIM={'ON' if sim else 'OFF'}", "-DPORTOLAN_TESTS=OFF",
+                        f"-DPORTOLAN_BENCH={'ON' if benches else 'OFF'}"]
     if known.get("CMAKE_HOME_DIRECTORY") != str(ROOT):  # the checkout was moved
-        return words + ["--fresh", f"-DPORTOLAN_SIM={'ON' if sim else 'OFF'}", "-DPORTOLAN_TESTS=OFF"]
+        return words + ["--fresh", f"-DPORTOLAN_SIM={'ON' if sim else 'OFF'}", "-DPORTOLAN_TESTS=OFF",
+                        f"-DPORTOLAN_BENCH={'ON' if benches else 'OFF'}"]
     if sim and known.get("PORTOLAN_SIM") != "ON":
         return ["cmake", "-B", str(build), "-DPORTOLAN_SIM=ON"]
+    if benches and "ON" not in (known.get("PORTOLAN_BENCH"), known.get("PORTOLAN_TESTS")):
+        return ["cmake", "-B", str(build), "-DPORTOLAN_BENCH=ON"]
     return None
 
 
@@ -110,14 +114,14 @@ def no_work(place, targets):
     return status == 0 and b"no work to do" in text
 
 
-def build(targets, sim=False):
-    """Builds these programs if any source changed; `sim` where ns-3 is needed."""
+def build(targets, sim=False, benches=False):
+    """Builds these programs if any source changed; `sim` where ns-3 is needed, `benches` where Google Benchmark is."""
     if given():
         return
     place = folder()
     with locked(place.parent / f".{place.name}.lock"):
         place.mkdir(exist_ok=True)
-        words = configure_words(place, sim)
+        words = configure_words(place, sim, benches)
         if words:
             step(words, place / "portolan-configure.log", "configuring")
         if not no_work(place, targets):

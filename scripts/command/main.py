@@ -7,6 +7,7 @@ Every way out is one exit code of README.md: 0 held, 1 failed, 2 inconclusive, 6
 import os
 import sys
 
+import bench
 import build
 import children
 import rehearse
@@ -19,6 +20,7 @@ NEEDS = {
     "run": (["build", "sim", "report"], ["portolan-plan", "portolan-sim", "portolan-check"], True),
     "check": (["build"], ["portolan-check"], False),
     "records": (["build"], ["portolan-check"], False),
+    "bench": (["build", "sim", "bench"], [], True),
     "report": (["report"], [], False),
 }
 
@@ -28,8 +30,10 @@ def ready(options):
     if "--no-report" in options:
         groups = [group for group in groups if group != "report"]
     build.setup(groups, "--yes" in options)
+    if options.verb == "bench":
+        programs = bench.programs(options.arguments)
     if programs:
-        build.build(programs, sim)
+        build.build(programs, sim, options.verb == "bench")
 
 
 def must_exist(paths):
@@ -49,6 +53,9 @@ def main(words):
         print(help_text())
         return 0
     options = parse(words)
+    if options.verb == "bench":
+        ready(options)
+        return bench.run(options)
     must_exist(options.arguments)
     if options.verb == "run":
         return rehearse.run(options, lambda: ready(options))

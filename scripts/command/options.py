@@ -27,15 +27,18 @@ VERBS = {
             "compile, simulate, check, report"),
     "check": ("RUN", 1, 1, {"--json": None, "--junit": "FILE", "--yes": None}, "judge the records of a run again"),
     "records": ("RUN", 1, 1, {"--csv": None, "--yes": None}, "the records, to read or to load elsewhere"),
+    "bench": ("[NAME]...", 0, None, {"--runs": "N", "--json": None, "--yes": None},
+              "what simulator and data plane cost, against a baseline in the same run"),
     "report": ("RUN...", 1, None, {"--out": "DIR", "--yes": None}, "HTML with plots and a map"),
 }
+
+BENCHES = ("sim", "session", "accept", "crypto", "link")
 
 LATER_VERBS = {
     "agree": "how far two runs disagree (it needs runs on emu or hw)",
     "compare": "the regression gate",
     "explore": "the search for fault schedules",
     "ps": "emulation", "exec": "emulation", "down": "emulation",
-    "bench": "the benchmarks",
 }
 
 LATER_OPTIONS = {
@@ -105,6 +108,8 @@ def convert(name, text):
         return text
     if name == "--seed":
         return integer(name, text, 0, 2**64 - 1)
+    if name == "--runs":
+        return integer(name, text, 1, 1000)
     if name == "--wall-limit":
         return seconds(name, text)
     if not text:
@@ -136,6 +141,9 @@ def parse(words):
     count = len(options.arguments)
     if count < least or (most is not None and count > most):
         raise Usage(f"{verb} takes {arguments}; {count} given")
+    for name in options.arguments if verb == "bench" else []:
+        if name not in BENCHES:
+            raise Usage(f'bench: no benchmark "{name}"{nearest(name, BENCHES)}; available: {", ".join(BENCHES)}')
     if verb == "records" and "--csv" not in options:
         raise Usage("records prints as CSV only, for now: add --csv")
     if "--pcap" in options and options.get("--fidelity") != "full":

@@ -165,7 +165,10 @@ void ClientHost::publish(Out& out, const load::Shot& shot) {
   trace_.bytes(payload_);
   world_.journeys.published(broker::message_key(out.topic_hash, me_.id, incarnation_, out.next_sequence), process_,
                             static_cast<std::uint64_t>(shot.intended_ns), now_ns());
-  const auto published = engine_->publish(t, topic.name, static_cast<broker::Lane>(topic.lane), payload_);
+  const auto published = [&] {
+    const EngineTime time;
+    return engine_->publish(t, topic.name, static_cast<broker::Lane>(topic.lane), payload_);
+  }();
   trace_.number(static_cast<std::uint64_t>(published.refused));
   application_->add(record::Kind::publish, row);
   if (published.refused != broker::RefuseReason::none) {
