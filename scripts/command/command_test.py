@@ -72,7 +72,7 @@ class UsageErrors(Case):
             (("compare", "a"), "not in this release"),
             (("explore", "a"), "not in this release"),
             (("ps",), "not in this release"),
-            (("bench",), "not in this release"),
+            (("bench", "engin"), "no benchmark"),
             (("records", self.folder), "add --csv"),
             (("check", self.folder / "none"), "no such file or folder"),
             (("validate",), "validate takes SCENARIO...; 0 given"),
