@@ -10,6 +10,7 @@ import sys
 import bench
 import build
 import children
+import explore
 import rehearse
 from options import Cannot, Usage, help_text, parse
 
@@ -21,6 +22,7 @@ NEEDS = {
     "check": (["build"], ["portolan-check"], False),
     "records": (["build"], ["portolan-check"], False),
     "bench": (["build", "sim", "bench"], [], True),
+    "explore": (["build", "sim"], ["portolan-plan", "portolan-sim", "portolan-check"], True),
     "report": (["report"], [], False),
 }
 
@@ -64,6 +66,8 @@ def main(words):
         out = options.get("--out") or os.path.join(options.arguments[0], "report")
         return through(rehearse.report_words(options.arguments, out))
     ready(options)
+    if options.verb == "explore":
+        return explore.run(options)
     if options.verb == "validate":
         return through([build.program("portolan-plan"), "validate", *options.arguments])
     if options.verb == "plan":

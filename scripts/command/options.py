@@ -29,6 +29,9 @@ VERBS = {
     "records": ("RUN", 1, 1, {"--csv": None, "--yes": None}, "the records, to read or to load elsewhere"),
     "bench": ("[NAME]...", 0, None, {"--runs": "N", "--json": None, "--yes": None},
               "what simulator and data plane cost, against a baseline in the same run"),
+    "explore": ("SCENARIO", 1, 1,
+                {"--seeds": "N", "--from": "N", "--faults": "KIND,...", "--most": "N", "--jobs": "N", "--out": "DIR", "--yes": None},
+                "random fault schedules until a rule breaks; then the smallest that breaks it"),
     "report": ("RUN...", 1, None, {"--out": "DIR", "--yes": None}, "HTML with plots and a map"),
 }
 
@@ -37,7 +40,6 @@ BENCHES = ("sim", "session", "accept", "crypto", "link")
 LATER_VERBS = {
     "agree": "how far two runs disagree (it needs runs on emu or hw)",
     "compare": "the regression gate",
-    "explore": "the search for fault schedules",
     "ps": "emulation", "exec": "emulation", "down": "emulation",
 }
 
@@ -110,6 +112,8 @@ def convert(name, text):
         return integer(name, text, 0, 2**64 - 1)
     if name == "--runs":
         return integer(name, text, 1, 1000)
+    if name in ("--seeds", "--from", "--most", "--jobs"):
+        return integer(name, text, 0 if name == "--from" else 1, 10**6)
     if name == "--wall-limit":
         return seconds(name, text)
     if not text:
@@ -144,6 +148,8 @@ def parse(words):
     for name in options.arguments if verb == "bench" else []:
         if name not in BENCHES:
             raise Usage(f'bench: no benchmark "{name}"{nearest(name, BENCHES)}; available: {", ".join(BENCHES)}')
+    if verb == "explore" and "--seeds" not in options:
+        raise Usage("explore needs --seeds N: how many fault schedules to try")
     if verb == "records" and "--csv" not in options:
         raise Usage("records prints as CSV only, for now: add --csv")
     if "--pcap" in options and options.get("--fidelity") != "full":

@@ -15,7 +15,11 @@ if "typo" in text:
 seed = int(rest[1]) if rest[:1] == ["--seed"] else 7
 if verb == "plan":
     print("costs little", file=sys.stderr)
-    print(json.dumps({"name": "fake", "seed": seed, "version": 1, "calibration": {"name": "placeholder", "sha256": "c0ffee"}}))
+    nodes = [{"kind": "edge", "harbour": 0}, {"kind": "edge", "harbour": 1}]
+    plan = {"name": "fake", "seed": seed, "version": 1, "calibration": {"name": "placeholder", "sha256": "c0ffee"},
+            "harbours": [{}, {}], "nodes": nodes, "links": [{"name": "a--b", "a": 0, "b": 1}], "loads": [], "faults": [],
+            "processes": [{"name": f"{h}/broker", "kind": "broker"} for h in "ab"], "duration_ns": 8 * 10**9}
+    print(json.dumps(plan), file=open(rest[rest.index("-o") + 1], "w") if "-o" in rest else sys.stdout)
 '''
 
 SIM = r'''#!/usr/bin/python3
@@ -52,10 +56,16 @@ if mode.isdigit() and mode != "0":
 CHECK = r'''#!/usr/bin/python3
 import json, os, pathlib, sys
 verb, run = sys.argv[1], pathlib.Path(sys.argv[2])
-status = int(os.environ.get("FAKE_CHECK", "0"))
+mode = os.environ.get("FAKE_CHECK", "0")
+reasons = []
+if mode.startswith("breaks-on="):  # as a broken engine would: by what the plan does to it
+    kinds = [fault["kind"] for fault in json.load(open(run / "plan.json"))["faults"]]
+    mode = "1" if set(mode.partition("=")[2].split("+")) <= set(kinds) else "0"
+    reasons = [{"rule": "R2"}] if mode == "1" else []
+status = int(mode)
 if verb == "check":
     summary = {"verdict": {0: "held", 1: "failed", 2: "inconclusive"}[status], "exit": status,
-               "invariant_broken": bool(os.environ.get("FAKE_BROKEN"))}
+               "invariant_broken": bool(os.environ.get("FAKE_BROKEN")), "reasons": reasons}
     print("a table")
     (run / "summary.json").write_text(json.dumps(summary))
     sys.exit(status)
