@@ -29,9 +29,17 @@ class Life {
     const std::uint64_t start = w_.now();
     const std::uint64_t end = start + options_.seconds * kSecond;
     for (std::uint32_t i = 0; i < options_.faults; ++i) schedule_fault(start, end);
+    for (std::uint32_t i = 0; i < options_.skews; ++i) {
+      const Node who = draw_.below(2) == 0 ? any_broker() : any_client().node;
+      const auto ns = static_cast<std::int64_t>(draw_.below(20 * kSecond)) - static_cast<std::int64_t>(10 * kSecond);
+      w_.at(start + draw_.below(end - start), [=, this] { w_.skew(who, ns); });
+    }
     for (std::uint32_t i = 0; i < options_.kills; ++i) {
       const std::uint64_t slice = (end - start) / options_.kills;
       w_.at(start + slice * i + draw_.below(slice), [this] { kill_one(); });
+    }
+    for (std::uint32_t i = 0; i < options_.replaced; ++i) {
+      w_.at(start + draw_.below(end - start), [this] { replace_one(); });
     }
     while (w_.now() < end) {
       act();
@@ -77,6 +85,7 @@ class Life {
     broker.window_packets = 256;
     broker.window_messages = broker.receive_messages = 64;
     broker.control_queue = 64;
+    broker.credit_bytes = 2 << 10;
     broker.unresolved_messages = 96;
     broker.grants_per_class = 2;
     broker.small_slots = 8;
@@ -200,6 +209,20 @@ class Life {
     });
   }
 
+  // Both lives of one client at once: the former must not take the place of the present one.
+  void replace_one() {
+    Client& c = any_client();
+    const Node former = c.node;
+    if (!w_.alive(former) || w_.paused(former)) return;
+    w_.pause(former);
+    w_.at(w_.now() + draw_.between(10 * kMilli, 2 * kSecond), [=, this, &c] {
+      if (c.node != former || !w_.alive(former)) return w_.resume(former);
+      c.node = w_.replace(former);
+      for (const std::string& filter : c.filters) w_.subscribe(c.node, filter);
+      w_.at(w_.now() + draw_.between(10 * kMilli, 2 * kSecond), [=, this] { w_.resume(former); });
+    });
+  }
+
   void calm() {
     w_.run_for(4 * kSecond);  // what was scheduled has ended by itself
     for (const Node a : brokers_) {
@@ -221,6 +244,15 @@ class Life {
 };
 
 }  // namespace
+
+ChaosOptions seven_harbours() {
+  ChaosOptions options;
+  options.brokers = 7;
+  options.kills = 3;
+  options.faults = 14;
+  options.skews = 4;
+  return options;
+}
 
 ChaosResult chaos(std::uint64_t seed, const ChaosOptions& options) {
   return Life(seed, options).run();

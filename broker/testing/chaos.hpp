@@ -13,6 +13,8 @@ struct ChaosOptions {
   std::uint64_t seconds = 12;  // of faults; healing comes on top
   std::uint32_t kills = 1;     // brokers and publishers die one at a time, each back and settled before the next
   std::uint32_t faults = 6;    // cuts, one-way cuts, loss, reordering, pauses; these may overlap
+  std::uint32_t skews = 2;     // wall clocks that jump by up to ten seconds, either way
+  std::uint32_t replaced = 1;  // clients that stand still, are started again elsewhere, and then come back
   bool long_messages = true;
   bool tight = false;         // limits so small that every bound is met
   bool short_memory = false;  // retention and detach bound shorter than outages: gaps are in order, disorder is not
@@ -25,5 +27,8 @@ struct ChaosResult {
 };
 
 ChaosResult chaos(std::uint64_t seed, const ChaosOptions& options);
+
+// Seven harbours with two clients each, every kind of fault at once.
+ChaosOptions seven_harbours();
 
 }  // namespace portolan::broker::testing

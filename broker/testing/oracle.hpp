@@ -5,6 +5,7 @@
 //   received   when the publisher is told, every subscriber attached since the message was published has it or its gap
 //   gaps       none covers a message whose publisher lives, unless the test allows it (short retention)
 //   payload    is what this publisher wrote under this number
+//   credit     nobody is sent more than it promised to take (found by World, which sees what engines say of datagrams)
 // Fed by World with application events in order of time; asked at the end, after the world has settled.
 #pragma once
 

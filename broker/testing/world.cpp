@@ -284,6 +284,23 @@ void World::restart(Node node) {
   tell_connections();
 }
 
+Node World::replace(Node node) {
+  processes_[node]->replaced = true;
+  oracle_.client_killed(now_, node);
+  auto p = std::make_unique<Process>();
+  p->node = static_cast<Node>(processes_.size());
+  p->home = processes_[node]->home;
+  p->name = processes_[node]->name + "'";
+  p->identity = processes_[node]->identity;
+  ++p->identity.incarnation;
+  network_.path(p->node, p->home).delay_ns = options_.to_client_ns;
+  network_.path(p->home, p->node).delay_ns = options_.to_client_ns;
+  processes_.push_back(std::move(p));
+  start(*processes_.back());
+  tell_connections();
+  return processes_.back()->node;
+}
+
 void World::pause(Node node) {
   Process& p = *processes_[node];
   if (!p.running || p.paused) return;

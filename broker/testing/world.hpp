@@ -74,7 +74,10 @@ class World {
   void heal(Node a, Node b);
   void kill(Node node);
   void restart(Node node);  // with empty memory and the next incarnation; kills first when it lives
-  void pause(Node node);    // the process stands still; its socket holds what comes, bounded
+  // A client taken for dead is started again elsewhere, as the next incarnation; the old process is what it was
+  // (paused, perhaps) and goes on as a stranger to the oracle. The new one's node.
+  Node replace(Node client);
+  void pause(Node node);  // the process stands still; its socket holds what comes, bounded
   void resume(Node node);
   void skew(Node node, std::int64_t ns);  // its wall clock
 

@@ -90,6 +90,8 @@ void World::receive(Process& p, const Datagram& d) {
     p.client->receive(clock(p), path_to(d.from), {&view, 1}, {&verdict, 1});
   }
   note(static_cast<std::uint64_t>(verdict.drop));
+  // Bytes are promised before they are sent: nobody here lies, so nothing may come that was not promised.
+  if (verdict.drop == Drop::over_credit) oracle_.wrong(now_, p.name + " is sent more than it gave credit for");
 }
 
 // What a host does after each input: all outputs out, then a timer for the next deadline.
@@ -181,6 +183,7 @@ void World::on_delivery(Process& p, const Delivery& d) {
   ++p.deliveries;
   p.latest_delivery_ns = now_;
   note(mix(d.sequence, d.publisher ^ d.incarnation));
+  if (p.replaced) return;
   if (log_) {
     say(p, "delivers " + topic + " of " + std::to_string(d.publisher) + "." + std::to_string(d.incarnation) + " #" +
                std::to_string(d.sequence));
@@ -200,10 +203,13 @@ void World::on_event(Process& p, const Event& e) {
   }
   if (p.is_broker) {
     if (e.kind == EventKind::detached) {
-      oracle_.detached(now_, p.node, static_cast<Node>(e.peer >= 1'000 ? e.peer - 1'000 : e.peer - 1));
+      const auto is = [&](const auto& other) { return other->identity.id == e.peer && !other->replaced; };
+      const auto who = std::find_if(processes_.begin(), processes_.end(), is);
+      if (who != processes_.end()) oracle_.detached(now_, p.node, (*who)->node);
     }
     return;
   }
+  if (p.replaced) return;
   switch (e.kind) {
     case EventKind::accepted:
       return oracle_.accepted(now_, p.node, topic, e.first, e.last);

@@ -56,6 +56,7 @@ struct World::Process {
   bool is_broker = false;
   std::string name;
   Node home = 0;
+  bool replaced = false;  // by a later incarnation: nobody asks any more what it sees
   Identity identity;
   bool running = false;
   bool paused = false;
