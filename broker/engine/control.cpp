@@ -88,8 +88,12 @@ void Core::on_stream(std::uint32_t slot, const wire::StreamBody& body) {
   }
   const std::uint32_t topic = topic_alias(slot, body.topic);
   if (topic == kNil) return bad_control();
+  const Downstream& sender = downstreams_[slots_[slot].downstream];
+  // A client publishes in its own name alone: as whom it proved itself, and in its present life.
+  const bool own = sender.broker || (body.publisher == sender.id && body.incarnation == sender.incarnation);
+  if (!own) bad_control();
   std::uint32_t s = kNil;
-  if (topic != kRefusedAlias) {
+  if (topic != kRefusedAlias && own) {
     s = log_.find_stream(topic, body.publisher, body.incarnation);
     if (s == kNil) s = log_.add_stream(topic, body.publisher, body.incarnation);
   }

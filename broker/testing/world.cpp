@@ -94,11 +94,38 @@ Node World::client(Node home, std::string name) {
   return processes_.back()->node;
 }
 
+Node World::stranger(std::uint64_t id, std::function<void(const Datagram&)> heard) {
+  auto p = std::make_unique<Process>();
+  p->node = static_cast<Node>(processes_.size());
+  p->name = "stranger";
+  p->identity.id = id;
+  p->identity.static_private = key_of(seed_, id, 7);
+  p->identity.static_public = public_key_of(p->identity.static_private);
+  p->heard = std::move(heard);
+  processes_.push_back(std::move(p));
+  return processes_.back()->node;
+}
+
+void World::inject(Node from, Node to, std::vector<std::uint8_t> bytes) {
+  start_all();
+  Process& p = *processes_[to];
+  if (!p.running || p.paused) return;
+  receive(p, Datagram{from, to, std::move(bytes)});
+  service(p);
+}
+
+const Identity& World::identity(Node node) const {
+  return processes_[node]->identity;
+}
+PathId World::path_of(Node node) const {
+  return path_to(node);
+}
+
 void World::start_all() {
   if (started_) return;
   started_ = true;
   for (const auto& p : processes_) {
-    if (!p->running) start(*p);
+    if (!p->running && !p->heard) start(*p);
   }
   tell_connections();
 }

@@ -81,6 +81,14 @@ class World {
   void resume(Node node);
   void skew(Node node, std::int64_t ns);  // its wall clock
 
+  // Strangers: a node without an engine of ours. What is sent to it is handed over when it arrives; what it sends is
+  // put in by hand, under any name. The oracle takes no notice of what is published as `id`.
+  Node stranger(std::uint64_t id, std::function<void(const Datagram&)> heard);
+  void inject(Node from, Node to, std::vector<std::uint8_t> bytes);
+  void watch(std::function<void(const Datagram&)> seen) { seen_ = std::move(seen); }  // all that is sent and not lost
+  const Identity& identity(Node node) const;
+  PathId path_of(Node node) const;
+
   // Looking in.
   bool alive(Node node) const;
   bool paused(Node node) const;
@@ -110,6 +118,7 @@ class World {
   void receive(Process& p, const Datagram& datagram);
   void service(Process& p);
   void drain_outputs(Process& p);
+  bool of_a_stranger(std::uint64_t publisher) const;
   void on_event(Process& p, const Event& event);
   void on_delivery(Process& p, const Delivery& delivery);
   void schedule(std::uint64_t at, Timed::Kind kind, Node node, std::size_t index);
@@ -133,6 +142,7 @@ class World {
   std::vector<Datagram> datagrams_;
   std::vector<std::size_t> free_datagrams_;
   std::vector<std::function<void()>> actions_;
+  std::function<void(const Datagram&)> seen_;
 };
 
 }  // namespace portolan::broker::testing

@@ -63,6 +63,7 @@ void World::step(const Timed& timed) {
     }
     case Timed::Kind::datagram: {
       Process& p = *processes_[timed.node];
+      if (p.heard) p.heard(datagrams_[timed.index]);
       if (p.running && p.paused) {
         if (p.socket.size() < kSocketDatagrams) {
           p.socket.push_back(timed.index);
@@ -146,6 +147,7 @@ void World::drain_outputs(Process& p) {
           d.bytes[where] = static_cast<std::uint8_t>(d.bytes[where] ^ (1u << (fate.damage >> 2 & 7u)));
         }
       }
+      if (seen_) seen_(d);
       schedule(fate.at_ns[copy], Timed::Kind::datagram, to, index);
     }
     p.is_broker ? p.engine->release_transmit(out.handle) : p.client->release_transmit(out.handle);
@@ -170,6 +172,11 @@ void World::drain_outputs(Process& p) {
   }
 }
 
+bool World::of_a_stranger(std::uint64_t publisher) const {
+  const auto is = [&](const auto& p) { return p->heard && p->identity.id == publisher; };
+  return std::any_of(processes_.begin(), processes_.end(), is);
+}
+
 void World::on_delivery(Process& p, const Delivery& d) {
   const std::string topic(d.topic.begin(), d.topic.end());
   Payload source(topic, d.publisher, d.incarnation, d.sequence);
@@ -183,7 +190,7 @@ void World::on_delivery(Process& p, const Delivery& d) {
   ++p.deliveries;
   p.latest_delivery_ns = now_;
   note(mix(d.sequence, d.publisher ^ d.incarnation));
-  if (p.replaced) return;
+  if (p.replaced || of_a_stranger(d.publisher)) return;
   if (log_) {
     say(p, "delivers " + topic + " of " + std::to_string(d.publisher) + "." + std::to_string(d.incarnation) + " #" +
                std::to_string(d.sequence));
@@ -209,7 +216,7 @@ void World::on_event(Process& p, const Event& e) {
     }
     return;
   }
-  if (p.replaced) return;
+  if (p.replaced || of_a_stranger(e.publisher)) return;
   switch (e.kind) {
     case EventKind::accepted:
       return oracle_.accepted(now_, p.node, topic, e.first, e.last);

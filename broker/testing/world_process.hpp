@@ -58,6 +58,7 @@ struct World::Process {
   Node home = 0;
   bool replaced = false;  // by a later incarnation: nobody asks any more what it sees
   Identity identity;
+  std::function<void(const Datagram&)> heard;  // a stranger's: it never runs
   bool running = false;
   bool paused = false;
   std::int64_t skew_ns = 0;
