@@ -52,6 +52,7 @@ constexpr Limits daemon_limits() {
   l.small_slots = 256;
   l.large_slots = 512;
   l.grants_per_class = 32;
+  l.datagram_bytes = PTL_FRAME_BYTES + PTL_FRAGMENT_KERNEL_MAX;  // as far as the path goes
   l.message_bytes_max = PTL_MESSAGE_MAX;
   return l;
 }

@@ -103,6 +103,7 @@ Drop Endpoint::State::receive_ack(Session& s, std::span<const std::uint8_t> payl
 void Endpoint::State::packet_acknowledged(Session& s, std::uint64_t number) {
   const SentPacket packet = *s.out.find(pages, number);
   s.out.settle(pages, number);
+  if (packet.kind != SentKind::heartbeat) s.mtu.acknowledged(number, packet.bytes - PTL_FRAME_BYTES);
   if (packet.kind == SentKind::messages) {
     --s.data_open;
     for (std::uint32_t e = packet.content; e != kNil;) {
@@ -121,11 +122,12 @@ void Endpoint::State::packet_lost(Session& s, std::uint64_t number) {
   const SentPacket packet = *s.out.find(pages, number);
   s.out.settle(pages, number);
   ++counters.packets_lost;
+  if (packet.kind != SentKind::heartbeat) s.mtu.lost(now.mono_ns, number, packet.bytes - PTL_FRAME_BYTES);
   if (packet.kind == SentKind::messages) {
     --s.data_open;
     for (std::uint32_t e = packet.content; e != kNil;) {
       const std::uint32_t next = entries[e].next;
-      s.repair.push(entries, e);
+      if (!repair_as_long(s, e)) s.repair.push(entries, e);
       e = next;
     }
   } else if (packet.kind == SentKind::fragment) {

@@ -224,7 +224,7 @@ SendResult Endpoint::send(Now now, SessionId session, Lane lane, const Outgoing&
   if (s == nullptr || s->state != SessionState::up || l == kControlLane || l >= kLanes) return SendResult::not_up;
   const std::uint32_t length = st.store->at(message.message).length;
   if (length > s->peer_message_max) return SendResult::too_long;
-  const bool lengthy = PTL_RECORD_BYTES + session::padded(length) + PTL_TRAILER_BYTES > s->options.fragment_bytes;
+  const bool lengthy = !st.is_short(*s, length);
   OutLane& out = s->lanes_out[l];
   if (!st.lane_has_room(*s, l, lengthy)) {
     out.room_wanted[lengthy] = true;
@@ -258,10 +258,7 @@ bool Endpoint::send_control(Now now, SessionId session, std::uint32_t control, s
   st.now = now;
   Session* s = st.find(session);
   if (s == nullptr || s->state != SessionState::up) return false;
-  if (PTL_RECORD_BYTES + session::padded(static_cast<std::uint32_t>(body.size())) + PTL_TRAILER_BYTES >
-      s->options.fragment_bytes) {
-    return false;
-  }
+  if (body.size() > session::kControlMost) return false;
   if (!st.enqueue_control(*s, control, body, false)) {
     st.end_session(*s, DownReason::local, true);
     return false;
@@ -362,6 +359,10 @@ bool Endpoint::stats(SessionId session, SessionStats& out) const {
   const Session* s = s_->find(session);
   if (s == nullptr || s->state != SessionState::up) return false;
   out.fragment_bytes = s->options.fragment_bytes;
+  out.size_probes = s->mtu.counts().probes;
+  out.size_answers = s->mtu.counts().answers;
+  out.size_falls = s->mtu.counts().falls;
+  out.size_rises = s->mtu.counts().rises;
   out.peer_bytes = s->peer_received.bytes;
   out.peer_ce_marks = s->peer_received.ce_marks;
   return true;

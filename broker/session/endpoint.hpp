@@ -36,8 +36,11 @@ struct PeerLimits {
 // How a session stands, for hosts that record it.
 struct SessionStats {
   std::uint32_t fragment_bytes = 0;  // the size that fragments are cut with now
-  std::uint64_t peer_bytes = 0;      // datagram bytes that the peer says have come
-  std::uint32_t peer_ce_marks = 0;   // of them with a CE mark
+  std::uint64_t size_probes = 0;     // sent, and answered
+  std::uint64_t size_answers = 0;
+  std::uint64_t size_falls = 0, size_rises = 0;
+  std::uint64_t peer_bytes = 0;     // datagram bytes that the peer says have come
+  std::uint32_t peer_ce_marks = 0;  // of them with a CE mark
 };
 
 struct SessionEvent {
@@ -95,6 +98,7 @@ struct EndpointCounters {
   std::uint64_t messages_in = 0, messages_out = 0;
   std::uint64_t repair_datagrams = 0, repair_bytes = 0, spurious_repairs = 0, packets_lost = 0;
   std::uint64_t segments_recut = 0;
+  std::uint64_t size_probes_out = 0, path_narrower = 0, path_wider = 0;
   std::uint64_t grants_given[PTL_CLASSES] = {}, grants_taken_back[PTL_CLASSES] = {};
   std::uint64_t gone_packets = 0;   // missing here, and told by the peer that it holds their content no longer
   std::uint64_t gone_messages = 0;  // withdrawn by the peer before they were whole here
@@ -132,7 +136,7 @@ class Endpoint {
   // Downward.
   SendResult send(Now now, SessionId session, Lane lane, const Outgoing& message, std::uint32_t& number);
   // Control messages are never refused while the session is up and its bounded queue has room (else the session ends:
-  // a peer that acknowledges nothing). At most 1,200 bytes.
+  // a peer that acknowledges nothing). At most 1,040 bytes, which fit every path.
   bool send_control(Now now, SessionId session, std::uint32_t control, std::span<const std::uint8_t> body);
   // Control messages that send_control would still take now; 0 when not up. Announcements of many streams wait for room
   // (acknowledgements bring it back) instead of ending the session.

@@ -54,10 +54,11 @@ struct HeartbeatBody {
 };
 
 struct ProbeBody {
-  std::uint32_t answer = 0;  // 0 challenge, 1 answer
-  std::uint32_t reserved = 0;
+  std::uint32_t answer = 0;  // enum Probe
+  std::uint32_t bytes = 0;   // size probes: what follows the frame header, padding and trailer included
   std::uint64_t nonce = 0;
 };
+enum Probe : std::uint32_t { kProbePath = 0, kProbePathAnswer = 1, kProbeSize = 2, kProbeSizeAnswer = 3 };
 
 struct CloseBody {
   std::uint32_t reason = 0;  // DownReason

@@ -44,6 +44,10 @@ Session* Endpoint::State::take_session() {
 }
 
 void Endpoint::State::start_session(Session& s) {
+  s.mtu = {};
+  s.base_fragment_bytes = s.options.fragment_bytes;
+  s.size_answer_count = 0;
+  reset_path_mtu(s);
   s.in.reset(s.window);
   s.out.reset(s.page_table, std::bit_ceil(std::max<std::uint32_t>(limits.window_packets / session::kPagePackets, 4)));
   s.pacer.reset(s.options.rate_bps != 0 ? s.options.rate_bps : 1'000'000'000, kMillisecond);

@@ -75,10 +75,13 @@ Verdict Endpoint::State::receive_one(PathId path, const DatagramView& datagram) 
       break;
     case PTL_PROBE:
       consume(s, frame, false);
-      if (body.size() != sizeof(session::ProbeBody)) {
+      if (body.size() < sizeof(session::ProbeBody)) {
         verdict.drop = Drop::bad_length;
+      } else if (const auto probe = session::get<session::ProbeBody>(body.data());
+                 probe.answer >= session::kProbeSize) {
+        receive_size_probe(s, probe, frame.bytes);
       } else {
-        receive_probe(s, path, session::get<session::ProbeBody>(body.data()));
+        receive_probe(s, path, probe);
       }
       break;
     case PTL_CLOSE:
@@ -325,6 +328,7 @@ void Endpoint::State::receive_probe(Session& s, PathId path, const session::Prob
     s.answer_nonce = body.nonce;
   } else if (body.answer == 1 && s.probe_nonce != 0 && body.nonce == s.probe_nonce && path == s.probe_path) {
     s.path = path;
+    reset_path_mtu(s);
     s.probe_nonce = 0;
     s.probe_due_ns = kNever;
   }

@@ -8,6 +8,7 @@
 #include "broker/session/endpoint.hpp"
 #include "broker/session/frame.hpp"
 #include "broker/session/pacer.hpp"
+#include "broker/session/path_mtu.hpp"
 #include "broker/session/pool.hpp"
 #include "broker/session/receive_window.hpp"
 #include "broker/session/rtt.hpp"
@@ -253,6 +254,12 @@ struct Session {
   bool answer_probe = false;
   PathId answer_path;
   std::uint64_t answer_nonce = 0;
+
+  // The path's size.
+  session::PathMtu mtu;
+  std::uint32_t base_fragment_bytes = 0;  // options.fragment_bytes follows the path, this one does not
+  session::PathMtu::Probe size_answers[4];
+  std::uint32_t size_answer_count = 0;
 
   // Messages.
   OutLane lanes_out[kLanes];

@@ -137,6 +137,14 @@ struct Endpoint::State {
   void path_seen(Session& s, PathId path, std::uint64_t packet);
   bool take_segment_control(Session& s, std::uint32_t control, std::span<const std::uint8_t> body);
 
+  // path_probe.cpp
+  void reset_path_mtu(Session& s);
+  void apply_path_mtu(Session& s);
+  bool build_size_probe(Session& s, std::uint32_t buffer, Transmit& out);
+  void receive_size_probe(Session& s, const session::ProbeBody& body, std::uint32_t frame_bytes);
+  bool is_short(const Session& s, std::uint32_t length) const;
+  bool repair_as_long(Session& s, std::uint32_t entry);
+
   // acknowledge.cpp
   Drop receive_ack(Session& s, std::span<const std::uint8_t> payload);
   Drop receive_heartbeat(Session& s, std::span<const std::uint8_t> payload, bool newest);

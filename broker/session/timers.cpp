@@ -42,7 +42,8 @@ void Endpoint::State::reschedule(Session& s) {
   }
   std::uint64_t due =
       std::min({s.ack_due_ns, s.heartbeat_due_ns, s.in.deadline(), s.probe_due_ns, resort_due(s), segments_due(s)});
-  if (s.answer_probe) due = now.mono_ns;
+  due = std::min(due, s.mtu.deadline());
+  if (s.answer_probe || s.size_answer_count != 0) due = now.mono_ns;
   if (due > now.mono_ns && s.out.room(pages)) {
     if (short_waits(s) || fragment_waits(s)) {
       due = std::min(due, s.pacer.ready_at());

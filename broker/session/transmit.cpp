@@ -122,7 +122,8 @@ bool Endpoint::State::build(Session& s, Transmit& out) {
     finish(s, out, buffer, bytes, frame, SentKind::heartbeat, {});
     return true;
   }
-  if (build_data(s, buffer, out)) {
+  if (build_size_probe(s, buffer, out)) return true;
+  if (s.state == SessionState::up && build_data(s, buffer, out)) {
     check_room(s);
     return true;
   }

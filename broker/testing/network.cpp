@@ -4,13 +4,17 @@
 
 namespace portolan::broker::testing {
 
-Network::Fate Network::send(std::uint64_t now_ns, Node from, Node to) {
+Network::Fate Network::send(std::uint64_t now_ns, Node from, Node to, std::uint32_t bytes) {
   State& s = state(from, to);
   const Path& p = s.path;
   ++counts_.sent;
   Fate fate;
   if (!p.up) {
     ++counts_.cut;
+    return fate;
+  }
+  if (p.mtu != 0 && bytes > p.mtu) {
+    ++counts_.too_large;
     return fate;
   }
   if (p.burst_start != 0 && now_ns >= s.burst_until_ns && draw_.chance(p.burst_start)) {

@@ -46,6 +46,7 @@ struct Path {
   std::uint64_t reorder_ns = 2 * kMilli;
   std::uint32_t duplicate = 0;  // per million
   std::uint32_t corrupt = 0;    // per million: one bit flipped, or the end cut off
+  std::uint32_t mtu = 0;        // larger datagrams vanish without a word, as in a tunnel; 0: none is too large
   bool up = true;
 };
 
@@ -67,12 +68,12 @@ class Network {
     bool corrupt = false;
     std::uint64_t damage = 0;  // says where and how
   };
-  Fate send(std::uint64_t now_ns, Node from, Node to);
+  Fate send(std::uint64_t now_ns, Node from, Node to, std::uint32_t bytes);
   // Loses the next `count` datagrams of this direction: for tests of one isolated loss.
   void lose_next(Node from, Node to, std::uint32_t count) { state(from, to).lose_next = count; }
 
   struct Counts {
-    std::uint64_t sent = 0, lost = 0, cut = 0, duplicated = 0, reordered = 0, corrupted = 0;
+    std::uint64_t sent = 0, lost = 0, cut = 0, duplicated = 0, reordered = 0, corrupted = 0, too_large = 0;
   };
   const Counts& counts() const { return counts_; }
 

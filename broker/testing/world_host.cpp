@@ -121,7 +121,7 @@ void World::drain_outputs(Process& p) {
   Transmit out;
   while (p.is_broker ? p.engine->poll_transmit(now, out) : p.client->poll_transmit(now, out)) {
     const Node to = static_cast<Node>(out.path.words[1] - 1);
-    const Network::Fate fate = network_.send(now_, p.node, to);
+    const Network::Fate fate = network_.send(now_, p.node, to, out.bytes);
     for (std::uint32_t copy = 0; copy < fate.copies; ++copy) {
       std::size_t index;
       if (free_datagrams_.empty()) {

@@ -92,6 +92,31 @@ TEST(World, FivePercentLossInBurstsLosesNothing) {
   EXPECT_GT(p.w.network().counts().lost, 20u);
 }
 
+// Between the brokers a tunnel comes and goes; the network only lets what is too large vanish.
+TEST(World, ATunnelThatComesAndGoesUnderTrafficLosesNothing) {
+  WorldOptions options;
+  options.broker_limits.datagram_bytes = options.client_limits.datagram_bytes = 1'452;
+  Pair p(44, options);
+  ASSERT_TRUE(p.standing);
+  const auto mtu = [&](std::uint32_t bytes) { p.w.both(p.a, p.b, [&](Path& path) { path.mtu = bytes; }); };
+  mtu(1'452);
+  p.w.run_for(kSecond);
+  std::uint64_t sent = 0;
+  for (const std::uint32_t bytes : {1'452u, 1'402u, 1'200u, 1'452u, 1'334u, 1'452u}) {
+    mtu(bytes);
+    for (std::uint64_t i = 0; i < 120; ++i, ++sent) {
+      static constexpr std::uint32_t kBytes[] = {100, 1'170, 1'300, 20'000, 1'100, 60};
+      EXPECT_EQ(p.w.publish(p.pub, "t/1", kBytes[i % std::size(kBytes)]).refused, RefuseReason::none);
+      p.w.run_for(10 * kMilli);
+    }
+  }
+  EXPECT_TRUE(p.w.settle(10 * kSecond));
+  EXPECT_EQ(p.w.verdict(), "");
+  EXPECT_EQ(p.w.deliveries(p.sub), sent);
+  EXPECT_EQ(p.w.oracle().totals().gaps, 0u);
+  EXPECT_GT(p.w.network().counts().too_large, 20u);
+}
+
 // protocol.md: an isolated loss, also of the last packet before silence, adds at most 1.5 RTT + 2 ms.
 TEST(World, AnIsolatedLossAddsLittle) {
   Pair p(5);

@@ -13,7 +13,7 @@
 
 namespace portolan::broker::wire {
 
-inline constexpr std::size_t kControlBytesMax = 1'200;  // Endpoint::send_control refuses more
+inline constexpr std::size_t kControlBytesMax = 1'040;  // Endpoint::send_control refuses more
 inline constexpr std::uint64_t kUnknownLast = ~0ull;    // STREAM.previous_last unknown; GAP.last open-ended
 
 struct TopicBody {
