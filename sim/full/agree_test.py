@@ -8,7 +8,7 @@ partitions, restarts and full queues, since the LinkModels of both see the same 
 They differ, and should, where full knows what lean does not:
   - convergence in three parts: each edge changes by itself, so frames loop or end in nothing until the last has changed;
   - queues of ns-3's traffic control (fq-codel) and ns-3's own devices, which lean refuses;
-  - datagrams over the path's MTU, which full drops.
+The tests of those are in devices_test.py, where medians over ns-3's point-to-point and over a model are within 2 %.
 """
 
 import csv

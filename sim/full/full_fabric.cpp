@@ -2,13 +2,17 @@
 
 #include <ns3/arp-l3-protocol.h>
 #include <ns3/boolean.h>
+#include <ns3/fq-codel-queue-disc.h>
 #include <ns3/global-value.h>
 #include <ns3/icmpv4-l4-protocol.h>
 #include <ns3/inet-socket-address.h>
 #include <ns3/ipv4-l3-protocol.h>
+#include <ns3/string.h>
 #include <ns3/traffic-control-layer.h>
 #include <ns3/udp-l4-protocol.h>
 #include <ns3/udp-socket-factory.h>
+
+#include <algorithm>
 
 #include "sim/lean/scheduler.hpp"
 
@@ -28,6 +32,8 @@ void install_stack(ns3::Ptr<ns3::Node> node, ns3::Ptr<Router> router) {
   ip->SetRoutingProtocol(router);
 }
 
+constexpr std::uint32_t kFrameBytes = 1514;
+
 bool is_edge(const plan::Plan& plan, plan::Index node) {
   return plan.nodes[node].kind == plan::NodeKind::edge;
 }
@@ -39,7 +45,6 @@ FullFabric::FullFabric(const plan::Plan& plan, Outputs outputs, CaptureOptions c
   watch_.lost = [this](const Datagram* datagram, link::Drop why) {
     if (datagram != nullptr) lost(*datagram, why);
   };
-  watch_.too_big = [this] { ++too_big_; };
 }
 
 FullFabric::~FullFabric() = default;
@@ -51,8 +56,10 @@ Expected<std::unique_ptr<Fabric>> FullFabric::make(const plan::Plan& plan, Outpu
 }
 
 Expected<void> FullFabric::build() {
-  // Nothing beyond the least yet; what is added here is refused no longer.
-  if (auto made = make_directions(std::span<const plan::Feature>()); !made) return made;
+  constexpr plan::Feature honoured[] = {
+      plan::Feature::stations, plan::Feature::motion,   plan::Feature::point_to_point,    plan::Feature::csma,
+      plan::Feature::wifi,     plan::Feature::fq_codel, plan::Feature::convergence_parts, plan::Feature::small_mtu};
+  if (auto made = make_directions(honoured); !made) return made;
   underlay_ = std::make_unique<Underlay>(plan_, directions_, outputs_.path_change);
   make_places();
   if (auto made = make_links(); !made) return made;
@@ -72,6 +79,10 @@ void FullFabric::make_places() {
     table.way = [this, n](ns3::Ipv4Address to) { return way(n, to); };
     table.epoch = [this, n] { return underlay_->epoch(n); };
     install_stack(place.node, ns3::CreateObject<Router>(place.address, std::move(table)));
+    place.node->GetObject<ns3::ArpL3Protocol>()->TraceConnectWithoutContext(
+        "Drop", ns3::Callback<void, ns3::Ptr<const ns3::Packet>>([this](ns3::Ptr<const ns3::Packet> packet) {
+          if (freight_.unload(*packet).datagram != nullptr) ++counters_.no_path;  // nobody answers for the neighbour
+        }));
     place.node->GetObject<ns3::Ipv4L3Protocol>()->TraceConnectWithoutContext(
         "Drop", ns3::Callback<void, const ns3::Ipv4Header&, ns3::Ptr<const ns3::Packet>,
                               ns3::Ipv4L3Protocol::DropReason, ns3::Ptr<ns3::Ipv4>, std::uint32_t>(
@@ -95,44 +106,105 @@ Expected<void> FullFabric::make_links() {
   if (!captured) return tl::unexpected<Error>(captured.error());
   // Checksums take no simulated time; they are made when somebody may look at them.
   if (!capture_.links.empty()) ns3::GlobalValue::Bind("ChecksumEnabled", ns3::BooleanValue(true));
-  devices_.reserve(plan_.links.size() * 2);
+  own_ = std::make_unique<OwnDevices>(plan_, [this](ns3::Ptr<const ns3::Packet> packet) {
+    const Freight::Piece piece = freight_.unload(*packet);
+    if (piece.datagram != nullptr) lost(*piece.datagram, link::Drop::queue_full);
+  });
+  devices_.resize(plan_.links.size() * 2);
+  queue_disc_drops_.resize(plan_.links.size() * 2);
   for (plan::Index l = 0; l < plan_.links.size(); ++l) {
     const plan::Link& link = plan_.links[l];
-    const bool underlay = is_edge(plan_, link.a) && is_edge(plan_, link.b);
-    if (!is_edge(plan_, link.a) && !is_edge(plan_, link.b)) {
-      return fail(Exit::usage, "links/" + std::to_string(l), "fidelity full knows no link between two service hosts");
-    }
-    const std::uint16_t mtu = underlay ? kUnderlayMtu : kInnerMtu;
-    for (const plan::Index end : {link.a, link.b}) {
-      link::LinkModel& way_out = directions_[2 * l + (end == link.b ? 1 : 0)];
-      auto device = ns3::CreateObject<LinkDevice>(way_out, freight_, watch_, mtu);
-      places_[end].node->AddDevice(device);
-      devices_.push_back(device);
-    }
-    ns3::CreateObject<LinkChannel>()->attach(*devices_[2 * l], *devices_[2 * l + 1]);
-    if ((*captured)[l]) {
-      if (auto made = captures_.tap(capture_, link.name, *devices_[2 * l], *devices_[2 * l + 1]); !made) return made;
-    }
-    for (const plan::Index end : {link.a, link.b}) {
-      if (underlay || !is_edge(plan_, end)) interface(end, devices_[2 * l + (end == link.b ? 1 : 0)]);
-      if (!underlay && !is_edge(plan_, end)) places_[end].uplink = l;
-    }
+    auto made =
+        link.kind == plan::LinkKind::model ? make_model_link(l, (*captured)[l]) : make_own_link(l, (*captured)[l]);
+    if (!made) return made;
+    if (is_edge(plan_, link.a) && is_edge(plan_, link.b)) continue;
+    // From here to the tenant's hosts: edge, service, station.
+    const bool a_above = is_edge(plan_, link.a) || plan_.nodes[link.b].kind == plan::NodeKind::station;
+    const plan::Index above = a_above ? link.a : link.b, below = a_above ? link.b : link.a;
+    places_[below].uplink = l;
+    if (!is_edge(plan_, above)) places_[above].stations[places_[below].address.Get()] = l;
   }
+  own_->finish();
   return {};
 }
 
+Expected<void> FullFabric::make_model_link(plan::Index l, bool captured) {
+  const plan::Link& link = plan_.links[l];
+  ns3::Ptr<LinkDevice> ends[2];
+  const bool underlay = is_edge(plan_, link.a) && is_edge(plan_, link.b);
+  for (const std::size_t i : {0u, 1u}) {
+    const plan::Index node = i == 0 ? link.a : link.b;
+    ends[i] = ns3::CreateObject<LinkDevice>(directions_[2 * l + i], freight_, watch_);
+    devices_[2 * l + i] = ends[i];
+    places_[node].node->AddDevice(ends[i]);
+    if (underlay || !is_edge(plan_, node)) interface(node, ends[i]);
+    if ((i == 0 ? link.a_to_b : link.b_to_a).queue.kind != plan::QueueKind::fq_codel) continue;
+    if (!underlay && is_edge(plan_, node)) {
+      return fail(Exit::usage, "/links/" + std::to_string(l), "fq-codel is not for an edge's link to its service host");
+    }
+    ends[i]->hold_above();
+    queue_disc(static_cast<plan::Index>(2 * l + i));
+  }
+  ns3::CreateObject<LinkChannel>()->attach(*ends[0], *ends[1]);
+  if (captured) return captures_.tap(capture_, link.name, *ends[0], *ends[1]);
+  return {};
+}
+
+void FullFabric::queue_disc(plan::Index direction) {
+  const plan::Link& link = plan_.links[direction / 2];
+  const plan::Queue& queue = (direction % 2 == 0 ? link.a_to_b : link.b_to_a).queue;
+  auto disc = ns3::CreateObject<ns3::FqCoDelQueueDisc>();
+  disc->SetAttribute("Target", ns3::StringValue(std::to_string(queue.target_ns) + "ns"));
+  disc->SetAttribute("Interval", ns3::StringValue(std::to_string(queue.interval_ns) + "ns"));
+  // It counts packets only; a queue in bytes holds so many of the largest.
+  disc->SetAttribute("MaxSize",
+                     ns3::StringValue(std::to_string(std::max<std::uint64_t>(1, queue.bytes / kFrameBytes)) + "p"));
+  disc->SetAttribute("UseEcn", ns3::BooleanValue(false));
+  disc->SetQuantum(kFrameBytes);
+  disc->TraceConnectWithoutContext("Drop", ns3::Callback<void, ns3::Ptr<const ns3::QueueDiscItem>>(
+                                               [this, direction](ns3::Ptr<const ns3::QueueDiscItem> item) {
+                                                 ++queue_disc_drops_[direction];
+                                                 const Freight::Piece piece = freight_.unload(*item->GetPacket());
+                                                 if (piece.datagram != nullptr)
+                                                   lost(*piece.datagram, link::Drop::codel);
+                                               }));
+  const plan::Index node = direction % 2 == 0 ? link.a : link.b;
+  places_[node].node->GetObject<ns3::TrafficControlLayer>()->SetRootQueueDiscOnDevice(devices_[direction], disc);
+}
+
+Expected<void> FullFabric::make_own_link(plan::Index l, bool captured) {
+  const plan::Link& link = plan_.links[l];
+  if (is_edge(plan_, link.a) != is_edge(plan_, link.b)) {
+    return fail(Exit::usage, "/links/" + std::to_string(l) + "/kind",
+                "only a model can join an edge to its service host");
+  }
+  for (std::size_t f = 0; f < plan_.faults.size(); ++f) {
+    const auto& hit = plan_.faults[f].links;
+    if (std::find(hit.begin(), hit.end(), l) == hit.end()) continue;
+    return fail(Exit::usage, "/faults/" + std::to_string(f) + "/links",
+                link.name + " is of a kind of ns-3's own, which no fault can touch");
+  }
+  const OwnDevices::Pair pair = own_->make(l, places_[link.a].node, places_[link.b].node);
+  devices_[2 * l] = pair.a;
+  devices_[2 * l + 1] = pair.b;
+  if (pair.a_is_new) interface(link.a, pair.a);
+  interface(link.b, pair.b);
+  return captured ? own_->capture(l, capture_.folder + "/" + capture_file_name(link.name)) : Expected<void>();
+}
+
 void FullFabric::make_overlay() {
-  for (Place& place : places_) {
-    const auto n = static_cast<plan::Index>(&place - places_.data());
+  for (plan::Index n = 0; n < plan_.nodes.size(); ++n) {
+    Place& place = places_[n];
     if (is_edge(plan_, n)) place.vxlan = std::make_unique<VxlanEnd>(place.node, place.address);
   }
   for (plan::Index n = 0; n < plan_.nodes.size(); ++n) {
     const plan::Index l = places_[n].uplink;
-    if (l == plan::kNone) continue;
+    if (l == plan::kNone || plan_.nodes[n].kind != plan::NodeKind::service) continue;
     const plan::Link& link = plan_.links[l];
     const plan::Index edge = link.a == n ? link.b : link.a;
     const std::uint32_t vni = plan_.tenants[plan_.nodes[n].tenant].vni;
-    places_[edge].vxlan->add_port(vni, devices_[2 * l + (link.a == n ? 1 : 0)]);
+    auto port = ns3::DynamicCast<LinkDevice>(devices_[2 * l + (link.a == n ? 1 : 0)]);
+    places_[edge].vxlan->add_port(vni, port);
     for (const Place& place : places_) {
       if (place.vxlan != nullptr) place.vxlan->add_host(vni, places_[n].address, places_[edge].address);
     }
@@ -153,18 +225,22 @@ void FullFabric::make_ends() {
   }
 }
 
+Router::Way FullFabric::over(plan::Index link, bool reverse) {
+  if (link == plan::kNone) return {};
+  const plan::Index next = reverse ? plan_.links[link].a : plan_.links[link].b;
+  return {devices_[2 * link + (reverse ? 1 : 0)], places_[next].address};
+}
+
 Router::Way FullFabric::way(plan::Index node, ns3::Ipv4Address to) {
-  Hop hop;
   if (is_edge(plan_, node)) {
     const auto edge = edges_.find(to.Get());
     if (edge == edges_.end()) return {};
-    hop = underlay_->next(node, edge->second);
-  } else if (const plan::Index l = places_[node].uplink; l != plan::kNone) {
-    hop = {l, plan_.links[l].b == node};
+    const Hop hop = underlay_->next(node, edge->second);
+    return over(hop.link, hop.reverse);
   }
-  if (hop.link == plan::kNone) return {};
-  const plan::Link& link = plan_.links[hop.link];
-  return {devices_[2 * hop.link + (hop.reverse ? 1 : 0)], places_[hop.reverse ? link.a : link.b].address};
+  const auto station = places_[node].stations.find(to.Get());
+  const plan::Index link = station == places_[node].stations.end() ? places_[node].uplink : station->second;
+  return over(link, link != plan::kNone && plan_.links[link].b == node);
 }
 
 void FullFabric::send(std::unique_ptr<Datagram> datagram) {
@@ -211,11 +287,15 @@ Expected<void> FullFabric::finish() {
 }
 
 void FullFabric::extra_counters(const std::function<void(const std::string&, std::uint64_t)>& add) const {
-  add("fabric/too_big", too_big_);
   add("fabric/no_socket", no_socket_);
   add("fabric/untagged", untagged_);
   add("fabric/forgotten", freight_.forgotten());
   add("fabric/under_way", freight_.under_way());
+  for (plan::Index d = 0; d < queue_disc_drops_.size(); ++d) {
+    const std::string way = d % 2 == 0 ? "/a_to_b" : "/b_to_a";
+    if (queue_disc_drops_[d] > 0) add(plan_.links[d / 2].name + way + "/dropped/fq_codel", queue_disc_drops_[d]);
+  }
+  own_->counters(add);
   std::uint64_t unknown_host = 0, unknown_network = 0;
   for (const Place& place : places_) {
     if (place.vxlan == nullptr) continue;

@@ -13,15 +13,13 @@
 #include "sim/full/capture.hpp"
 #include "sim/full/freight.hpp"
 #include "sim/full/link_device.hpp"
+#include "sim/full/own_devices.hpp"
 #include "sim/full/router.hpp"
 #include "sim/full/underlay.hpp"
 #include "sim/full/vxlan.hpp"
 #include "sim/lean/fabric.hpp"
 
 namespace portolan::sim {
-
-inline constexpr std::uint16_t kUnderlayMtu = 1500;
-inline constexpr std::uint16_t kInnerMtu = kUnderlayMtu - kVxlanBytes;
 
 class FullFabric final : public Fabric {
  public:
@@ -38,8 +36,9 @@ class FullFabric final : public Fabric {
   struct Place {  // a plan's node
     ns3::Ptr<ns3::Node> node;
     ns3::Ipv4Address address;
-    plan::Index uplink = plan::kNone;  // service: its link to the edge
-    std::unique_ptr<VxlanEnd> vxlan;   // edge
+    plan::Index uplink = plan::kNone;                         // service: its link to the edge; station: to the service
+    std::unordered_map<std::uint32_t, plan::Index> stations;  // service: link by the station's address; looked up only
+    std::unique_ptr<VxlanEnd> vxlan;                          // edge
   };
   struct End {  // a process
     ns3::Ptr<ns3::Socket> socket;
@@ -49,6 +48,10 @@ class FullFabric final : public Fabric {
   Expected<void> build();
   void make_places();
   Expected<void> make_links();
+  Expected<void> make_model_link(plan::Index link, bool captured);
+  Expected<void> make_own_link(plan::Index link, bool captured);
+  void queue_disc(plan::Index direction);
+  Router::Way over(plan::Index link, bool reverse);
   void make_overlay();
   void make_ends();
   void interface(plan::Index node, ns3::Ptr<ns3::NetDevice> device);
@@ -60,11 +63,13 @@ class FullFabric final : public Fabric {
   Captures captures_;
   LinkDevice::Watch watch_;
   std::unique_ptr<Underlay> underlay_;
-  std::vector<Place> places_;                             // by node
-  std::vector<ns3::Ptr<LinkDevice>> devices_;             // [2 * link] at a, [2 * link + 1] at b
+  std::vector<Place> places_;  // by node
+  std::unique_ptr<OwnDevices> own_;
+  std::vector<std::uint64_t> queue_disc_drops_;           // like devices_
+  std::vector<ns3::Ptr<ns3::NetDevice>> devices_;         // [2 * link] at a, [2 * link + 1] at b
   std::vector<End> ends_;                                 // by process
   std::unordered_map<std::uint32_t, plan::Index> edges_;  // by router id; looked up only
-  std::uint64_t too_big_ = 0, no_socket_ = 0, untagged_ = 0;
+  std::uint64_t no_socket_ = 0, untagged_ = 0;
 };
 
 }  // namespace portolan::sim

@@ -27,11 +27,10 @@ ns3::TypeId LinkDevice::GetTypeId() {
   return id;
 }
 
-LinkDevice::LinkDevice(link::LinkModel& model, Freight& freight, const Watch& watch, std::uint16_t mtu)
+LinkDevice::LinkDevice(link::LinkModel& model, Freight& freight, const Watch& watch)
     : model_(model),
       freight_(freight),
       watch_(watch),
-      mtu_(mtu),
       address_(ns3::Mac48Address::Allocate()),
       broadcast_(ns3::Mac48Address::GetBroadcast()) {}
 
@@ -58,22 +57,12 @@ void LinkDevice::DoDispose() {
   ns3::NetDevice::DoDispose();
 }
 
-bool LinkDevice::SetMtu(std::uint16_t mtu) {
-  mtu_ = mtu;
-  return true;
-}
-
 bool LinkDevice::SendFrom(ns3::Ptr<ns3::Packet>, const ns3::Address&, const ns3::Address&, std::uint16_t) {
   return false;
 }
 
 bool LinkDevice::Send(ns3::Ptr<ns3::Packet> packet, const ns3::Address&, std::uint16_t protocol) {
   const std::uint32_t bytes = packet->GetSize();
-  if (bytes > mtu_) {
-    watch_.too_big();
-    freight_.unload(*packet);
-    return false;
-  }
   if (tap_) tap_(*packet, protocol);
   Datagram* datagram = freight_.find(*packet);
   const std::uint64_t now = now_ns();

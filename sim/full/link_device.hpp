@@ -1,6 +1,6 @@
 // A plan's link as an ns-3 channel with two devices. The LinkModel alone decides delay, jitter, loss, rate, queue and
-// outage of each frame (craft of sim/link); nothing of ns-3's adds to it. A frame over the MTU is dropped here and
-// counted, without a word to its sender: the black hole that path-MTU discovery has to find (RFC 8899).
+// outage of each frame (craft of sim/link); nothing of ns-3's adds to it. A frame over the link's MTU vanishes there
+// without a word to its sender: the black hole that path-MTU discovery has to find (RFC 8899).
 // `held_above`: the queue is a queue disc of ns-3's traffic control above this device, which then stops it while a
 // frame is on the wire, so that the LinkModel's own queue stays empty.
 #pragma once
@@ -38,11 +38,10 @@ class LinkDevice final : public ns3::NetDevice {
  public:
   struct Watch {
     std::function<void(const Datagram*, link::Drop)> lost;
-    std::function<void()> too_big;
   };
   static ns3::TypeId GetTypeId();
   // `model` is this device's way out. All outlive it.
-  LinkDevice(link::LinkModel& model, Freight& freight, const Watch& watch, std::uint16_t mtu);
+  LinkDevice(link::LinkModel& model, Freight& freight, const Watch& watch);
 
   void attach(ns3::Ptr<LinkChannel> channel, LinkDevice& peer);
   void hold_above();
@@ -56,7 +55,7 @@ class LinkDevice final : public ns3::NetDevice {
   ns3::Ptr<ns3::Channel> GetChannel() const override { return channel_; }
   void SetAddress(ns3::Address address) override { address_ = address; }
   ns3::Address GetAddress() const override { return address_; }
-  bool SetMtu(std::uint16_t mtu) override;
+  bool SetMtu(std::uint16_t) override { return false; }
   std::uint16_t GetMtu() const override { return kMtuForIp; }
   bool IsLinkUp() const override { return true; }  // outages are silent: routing has to find them
   void AddLinkChangeCallback(ns3::Callback<void>) override {}
@@ -87,7 +86,6 @@ class LinkDevice final : public ns3::NetDevice {
   link::LinkModel& model_;
   Freight& freight_;
   const Watch& watch_;
-  std::uint32_t mtu_;
   std::uint32_t index_ = 0;
   LinkDevice* peer_ = nullptr;
   bool held_above_ = false;

@@ -1,7 +1,8 @@
 // The VXLAN end point of an edge (RFC 7348): the frames of its harbour's service hosts go in UDP to the edge of the
 // host they are for, with the tenant's VNI; so tenants may use the same addresses. Where a host lives is known from the
 // plan, as EVPN (RFC 8365) would have told: no flooding, no ARP. The outer source port is a hash of the inner addresses
-// and ports, so that queues which keep flows apart see them.
+// and ports, so that queues which keep flows apart see them; not of the VNI, as in Linux: tenants of equal addresses
+// share such a queue.
 #pragma once
 
 #include <ns3/header.h>

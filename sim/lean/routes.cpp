@@ -14,13 +14,19 @@ Routes::Routes(const plan::Plan& plan, const std::vector<link::LinkModel>& direc
 }
 
 void Routes::converge(std::uint64_t now_ns) {
+  std::vector<bool> up(plan_.links.size());
+  for (std::size_t l = 0; l < up.size(); ++l) up[l] = directions_[2 * l].up(now_ns) && directions_[2 * l + 1].up(now_ns);
+  converge(now_ns, up);
+}
+
+void Routes::converge(std::uint64_t now_ns, const std::vector<bool>& up) {
   ++epoch_;
   into_.assign(plan_.nodes.size(), {});
   towards_.assign(plan_.nodes.size(), {});
   for (plan::Index l = 0; l < plan_.links.size(); ++l) {
     const auto& forward = directions_[2 * l];
     const auto& backward = directions_[2 * l + 1];
-    if (!forward.up(now_ns) || !backward.up(now_ns)) continue;
+    if (!up[l]) continue;
     const auto& link = plan_.links[l];
     into_[link.b].push_back({link.a, l, false, forward.delay_ns(now_ns)});
     into_[link.a].push_back({link.b, l, true, backward.delay_ns(now_ns)});

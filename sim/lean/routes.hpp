@@ -23,6 +23,8 @@ class Routes {
   Routes(const plan::Plan& plan, const std::vector<link::LinkModel>& directions);
   // Takes the links as they are at this time.
   void converge(std::uint64_t now_ns);
+  // The same where only these links are believed to be up.
+  void converge(std::uint64_t now_ns, const std::vector<bool>& up);
   // The next hop from `node` towards `to`; link kNone when there is no path.
   Hop next(plan::Index node, plan::Index to);
   std::uint64_t epoch() const { return epoch_; }

@@ -92,7 +92,7 @@ std::uint64_t LinkModel::draw(std::uint64_t purpose, Traffic kind, std::uint64_t
   return draw64(seed_, purpose, static_cast<std::uint64_t>(kind), index);
 }
 
-std::uint64_t LinkModel::jitter(const plan::Jitter& model, std::uint64_t bits) const {
+std::uint64_t jitter_ns(const plan::Jitter& model, std::uint64_t bits) {
   const auto scale = static_cast<std::uint64_t>(model.scale_ns);
   std::uint64_t value = 0;
   switch (model.kind) {
@@ -308,7 +308,7 @@ Fate LinkModel::travel(std::uint64_t end_ns, std::uint64_t cut_ns, std::uint32_t
   if (const Drop why = lost(set, end_ns, kind, index); why != Drop::none) return drop(why, kind, wire_bytes, fate);
   fate.propagation_ns = fixed_delay_ns(set.is, end_ns);
   const std::uint64_t sent = end_ns + fate.propagation_ns;
-  std::uint64_t deliver = sent + jitter(set.is.jitter, draw(for_jitter, kind, index));
+  std::uint64_t deliver = sent + jitter_ns(set.is.jitter, draw(for_jitter, kind, index));
   const bool held_back = set.is.reorder > 0 && happens(draw(for_reorder, kind, index), set.is.reorder);
   if (held_back) {
     deliver += static_cast<std::uint64_t>(set.is.reorder_ns);  // those behind may overtake it
@@ -325,7 +325,7 @@ Fate LinkModel::travel(std::uint64_t end_ns, std::uint64_t cut_ns, std::uint32_t
   fate.deliver_at_ns[0] = deliver;
   fate.copies = 1;
   if (set.is.duplicate > 0 && happens(draw(for_duplicate, kind, index), set.is.duplicate)) {
-    fate.deliver_at_ns[1] = deliver + jitter(set.is.jitter, draw(for_second_jitter, kind, index));
+    fate.deliver_at_ns[1] = deliver + jitter_ns(set.is.jitter, draw(for_second_jitter, kind, index));
     fate.copies = fate.deliver_at_ns[1] < cut_ns ? 2 : 1;
     counters_.duplicated += fate.copies - 1u;
   }

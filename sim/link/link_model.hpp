@@ -67,6 +67,9 @@ struct Counters {
   std::uint64_t queueing_ns_max = 0;
 };
 
+// A draw of jitter, from 64 random bits.
+std::uint64_t jitter_ns(const plan::Jitter& model, std::uint64_t bits);
+
 // A stretch of time with one set of impairments. The first starts at 0, the last has no end.
 struct Segment {
   std::uint64_t from_ns = 0;
@@ -134,7 +137,6 @@ class LinkModel {
               Fate fate);
   Drop lost(Set& set, std::uint64_t at_ns, Traffic kind, std::uint64_t index) const;
   static bool dwell_at(const Set& set, Dwell& dwell, std::uint64_t at_ns);
-  std::uint64_t jitter(const plan::Jitter& model, std::uint64_t draw_bits) const;
   Fate drop(Drop why, Traffic kind, std::uint32_t bytes, Fate fate = {});
   void leave_queue(std::uint64_t now_ns);
 
