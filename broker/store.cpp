@@ -178,7 +178,8 @@ bool Store::append_copy(MessageId id, std::span<const std::uint8_t> bytes) {
       kind = bytes.size() <= PTL_SMALL_DATA ? PieceKind::small_slot : PieceKind::large_slot;
       FreeList& list = s_->pool(kind).list;
       room = kind == PieceKind::small_slot ? PTL_SMALL_DATA : PTL_SEGMENT_PAYLOAD;
-      if (list.free() > list.count / 4) index = list.pop();
+      // A quarter stays for what comes in; of a small pool two, since one alone is kept for messages that have begun.
+      if (list.free() > std::max(list.count / 4, 2u)) index = list.pop();
       if (index == kNil) {
         kind = PieceKind::block;
         room = s_->block_bytes;

@@ -16,8 +16,8 @@ Limits small_limits() {
   l.messages = 8;
   l.small_blocks = 16;
   l.small_block_bytes = 64;
-  l.small_slots = 4;
-  l.large_slots = 4;
+  l.small_slots = 5;
+  l.large_slots = 5;
   return l;
 }
 
@@ -115,7 +115,8 @@ TEST(Store, PublishingLeavesSlotsForReassembly) {
   ASSERT_TRUE(f.store.append_copy(id, pattern(3 * PTL_SEGMENT_PAYLOAD)));
   EXPECT_EQ(f.store.usage().large_slots, 3u);
   const MessageId next = f.store.create();
-  EXPECT_FALSE(f.store.append_copy(next, pattern(PTL_SEGMENT_PAYLOAD)));  // the last slot is not for it
+  EXPECT_FALSE(f.store.append_copy(next, pattern(PTL_SEGMENT_PAYLOAD)));  // the last two are not for it
+  EXPECT_NE(f.store.take_slot(PieceKind::large_slot), kNil);
   EXPECT_NE(f.store.take_slot(PieceKind::large_slot), kNil);
   EXPECT_EQ(f.store.take_slot(PieceKind::large_slot), kNil);
 }
@@ -166,7 +167,7 @@ TEST(Store, AnArenaTooSmallIsSeen) {
 
 TEST(Types, EveryDropHasANameOfItsOwn) {
   for (std::uint8_t a = 0; a < static_cast<std::uint8_t>(Drop::kCount); ++a) {
-    EXPECT_STRNE(name_of(static_cast<Drop>(a)), "unknown") << int{a};
+    EXPECT_STRNE(name_of(static_cast<Drop>(a)), name_of(Drop::kCount)) << int{a};
     for (std::uint8_t b = 0; b < a; ++b) EXPECT_STRNE(name_of(static_cast<Drop>(a)), name_of(static_cast<Drop>(b)));
   }
 }

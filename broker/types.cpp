@@ -69,7 +69,7 @@ const char* name_of(Drop drop) {
     case Drop::kCount:
       break;
   }
-  return "unknown";
+  return "?";
 }
 
 std::uint64_t message_key(std::uint64_t topic_hash, std::uint64_t publisher, std::uint32_t incarnation,

@@ -339,7 +339,12 @@ bool Core::short_of_memory(std::uint32_t eighths, bool but_slots) const {
   const Store::Usage u = store_.usage();
   const auto over = [&](std::uint64_t used, std::uint64_t bound) { return used * 8 >= bound * eighths; };
   if (over(u.messages, limits_.messages) || over(u.blocks, limits_.small_blocks)) return true;
-  return !but_slots && (over(u.large_slots, limits_.large_slots) || over(u.small_slots, limits_.small_slots));
+  // Of slots the endpoint keeps an eighth, at least one, for messages that have begun: the rest is all there is.
+  const auto slots_over = [](std::uint32_t used, std::uint32_t bound) {
+    return used + std::max(bound / 8, 1u) >= bound;
+  };
+  return !but_slots &&
+         (slots_over(u.large_slots, limits_.large_slots) || slots_over(u.small_slots, limits_.small_slots));
 }
 
 // First what is only retained goes, the oldest first; then the downstream that holds the oldest back.

@@ -397,6 +397,22 @@ TEST(World, WhereGapsAreNeverToldTheOracleFindsThemLost) {
   EXPECT_NE(p.w.verdict().find("lost: client"), std::string::npos);
 }
 
+// Retained and kept messages lie in slots too: where that leaves just the one that only messages which have begun may
+// take, no further long message was ever granted.
+TEST(World, SixSlotsAreEnoughForLongMessages) {
+  WorldOptions options;
+  for (Limits* l : {&options.broker_limits, &options.client_limits}) l->small_slots = l->large_slots = 6;
+  World w(1, options);
+  const Node home = w.broker("a");
+  const Node both = w.client(home, "both");
+  w.subscribe(both, "#");
+  w.run_for(kSecond);
+  for (int i = 0; i < 12; ++i) w.publish(both, "tile", 38'000);
+  EXPECT_TRUE(w.settle(5 * kSecond));
+  EXPECT_EQ(w.verdict(), "");
+  EXPECT_EQ(w.engine(home).counters().detached, 0u);
+}
+
 TEST(World, DamagedDatagramsChangeNothing) {
   Pair p(20);
   ASSERT_TRUE(p.standing);
