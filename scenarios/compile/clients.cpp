@@ -102,6 +102,16 @@ std::optional<plan::Subscription> read_subscription(Context& c, const Tree& valu
   return s;
 }
 
+// {harbour} and {hub} in a filter are the client's own.
+std::string localised(const Context& c, std::string filter, Index harbour) {
+  for (const auto& [word, name] : {std::pair<std::string, std::string>{"{harbour}", c.plan.harbours[harbour].name},
+                                   {"{hub}", hub_name(c, harbour)}}) {
+    for (auto at = filter.find(word); at != std::string::npos; at = filter.find(word))
+      filter.replace(at, word.size(), name);
+  }
+  return filter;
+}
+
 void add_client(Context& c, const Tree::Entry& e, const std::string& key) {
   if (!valid_name(c, e.key, e.at, key)) return;
   if (c.harbours.contains(e.key) || c.tenants.contains(e.key)) {
@@ -174,6 +184,7 @@ void add_client(Context& c, const Tree::Entry& e, const std::string& key) {
       const Index broker = c.processes.at(c.plan.nodes[node].name + "/broker");
       for (std::uint64_t i = 0; i < copies; ++i) {
         plan::Process p = base;
+        for (auto& s : p.subscriptions) s.filter = localised(c, s.filter, h);
         p.name = c.plan.nodes[node].name + "/" + e.key + (copies > 1 ? "-" + std::to_string(i + 1) : "");
         if (c.processes.contains(p.name)) {
           c.out.error(e.at, key, "makes a second process \"" + p.name + "\"; choose another name");

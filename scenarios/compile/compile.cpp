@@ -14,14 +14,14 @@ namespace {
 
 // The published schema says what the stages say, in a form that editors and other programs use. Where the stages have
 // told a fault in their own words, valijson's are left out; what they let pass is told by it.
-void check_schema(Context& c) {
+void check_schema(Context& c, const Tree& written) {
   if (c.out.failed()) return;
-  auto faults = plan::schema_faults(scenario_schema_text, to_json(c.root));
+  auto faults = plan::schema_faults(scenario_schema_text, to_json(written));
   const auto deepest = std::max_element(faults.begin(), faults.end(), [](const auto& x, const auto& y) {
     return std::count(x.pointer.begin(), x.pointer.end(), '/') < std::count(y.pointer.begin(), y.pointer.end(), '/');
   });
   if (deepest == faults.end()) return;
-  c.out.error(at_pointer(c.root, deepest->pointer).at, deepest->pointer,
+  c.out.error(at_pointer(written, deepest->pointer).at, deepest->pointer,
               "does not fit scenario.schema.json: " + deepest->what);
 }
 
@@ -57,8 +57,9 @@ Compiled compile_file(const std::string& path, const Options& options) {
     out.error({}, "", why + "; name a scenario file, such as scenarios/quickstart.yaml");
     return done();
   }
-  const auto tree = parse_yaml(*text, out);
-  if (!tree) return done();
+  const auto written = parse_yaml(*text, out);
+  if (!written) return done();
+  std::optional<Tree> tree = written;
   const std::size_t slash = path.rfind('/');
   Context c(out, *tree, slash == std::string::npos ? "" : path.substr(0, slash + 1));
   c.file_name = slash == std::string::npos ? path : path.substr(slash + 1);
@@ -66,7 +67,7 @@ Compiled compile_file(const std::string& path, const Options& options) {
   c.plan.scenario_sha256 = sha256_hex(*text);
 
   read_header(c, options);
-  if (!tree->is_map()) return done();
+  if (!tree->is_map() || !generate(c, *tree)) return done();
   read_harbours(c);
   resolve_hubs(c);
   read_tenants(c);
@@ -88,7 +89,7 @@ Compiled compile_file(const std::string& path, const Options& options) {
   // Sense is judged on whole sections only: half-read ones would give errors that are none. Faults and expectations
   // that are wrong by themselves are left out of the plan, and the others judged.
   if (sound) check_sense(c);
-  check_schema(c);
+  check_schema(c, *written);
   if (out.failed()) return done();
 
   for (const auto& [file, hash] : c.input_hashes) c.plan.inputs.push_back({file, hash});

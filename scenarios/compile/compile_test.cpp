@@ -460,6 +460,53 @@ TEST(Hubs, LeavesHoldHubAndStandbyAndHubsTheirLeaves) {
   EXPECT_EQ(broker_way(p, 3, 3), (std::vector<Index>{3}));
 }
 
+TEST(Generate, HubsLeavesAndLinksAreThoseOfTheSeed) {
+  const auto text = [](int leaves) {
+    return "duration: 5 s\nharbours:\n  generate: {hubs: {hamburg: \"53.54 N, 9.98 E\", rotterdam: \"51.95 N, 4.14 "
+           "E\", "
+           "oslo: \"59.90 N, 10.75 E\"}, leaves: " +
+           std::to_string(leaves) +
+           ", within: 50 km, uplink: internet, backbone: leased-fibre, nearest: 1}\n"
+           "clients:\n  crane: {at: all, subscribe: \"t/{hub}/+\"}\ntopics:\n  t/{hub}/{harbour}: {}\nload:\n"
+           "  l: {kind: periodic, topic: \"t/{hub}/{harbour}\", publisher: crane, every: 1 s, size: 200 B}\n";
+  };
+  const auto made = [&](int leaves) {
+    const Scratch file(text(leaves));
+    auto compiled = compile_file(file.path().string(), {});
+    EXPECT_TRUE(compiled.plan) << compiled.messages.at(0);
+    return std::move(*compiled.plan);
+  };
+  const plan::Plan p = made(7);
+  ASSERT_EQ(p.harbours.size(), 10u);
+  EXPECT_EQ(p.harbours[3].name, "hamburg-1");
+  EXPECT_EQ(p.harbours[9].name, "hamburg-3");
+  std::size_t backbone = 0;
+  for (const auto& l : p.links) backbone += l.model == "leased-fibre" ? 1 : 0;
+  EXPECT_EQ(backbone, 2u) << "a tree of three";
+  for (std::size_t h = 3; h < p.harbours.size(); ++h) {
+    const auto& leaf = p.harbours[h];
+    EXPECT_EQ(leaf.hub, (h - 3) % 3);
+    EXPECT_TRUE(p.harbours[leaf.standby].is_hub);
+    EXPECT_NE(leaf.standby, leaf.hub);
+    EXPECT_LE(distance_between(leaf, p.harbours[leaf.hub]), 50'200u);
+  }
+  EXPECT_EQ(p.harbours[p.harbours[3].standby].name, "rotterdam") << "the next hub from Hamburg";
+  // One more leaf moves no other; another seed moves all.
+  const plan::Plan more = made(8);
+  EXPECT_EQ(more.harbours[5].lat_udeg, p.harbours[5].lat_udeg);
+  // Topics and filters are each harbour's own hub's.
+  for (const auto& process : p.processes) {
+    if (process.name != "hamburg-2/main/crane") continue;
+    EXPECT_EQ(process.subscriptions.at(0).filter, "t/hamburg/+");
+  }
+  const auto named = [&](const char* name) {
+    return std::any_of(p.topics.begin(), p.topics.end(), [&](const auto& t) { return t.name == name; });
+  };
+  EXPECT_TRUE(named("t/hamburg/hamburg-2"));
+  EXPECT_TRUE(named("t/oslo/oslo"));
+  EXPECT_EQ(p.topics.size(), 10u);
+}
+
 TEST(Access, StationsGetMachinesOfTheirOwnOnOneChannel) {
   const Scratch file(
       "duration: 5 s\nharbours:\n  hamburg: {at: \"53.54 N, 9.98 E\", access: {kind: wifi, standard: 802.11ax-5GHz, "

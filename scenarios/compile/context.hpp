@@ -183,8 +183,13 @@ struct LoadRate {
   double per_second = 0;  // while its load lasts
 };
 std::vector<LoadRate> stream_rates(const plan::Plan& plan, const std::string& folder);
+// The name of a harbour's hub; its own where it has none.
+const std::string& hub_name(const Context& c, Index harbour);
 // The brokers that a message passes from one to another: itself, hubs, the other.
 std::vector<Index> broker_way(const plan::Plan& plan, Index from, Index to);
+// The sessions between brokers that a stream uses: each (from, to) once, however many it leads to.
+std::set<std::pair<Index, Index>> broker_sessions(const plan::Plan& plan, Index home,
+                                                  const std::vector<Index>& receivers);
 // Subscribing clients of each stream's topic, in order of process.
 std::vector<std::vector<Index>> receivers(const plan::Plan& plan);
 
@@ -214,6 +219,8 @@ void read_calibration(Context& c);
 void set_pacing(Context& c);
 void check_sense(Context& c);
 
+// generate.cpp: writes out what `harbours: {generate: ...}` stands for; false when that is wrong.
+bool generate(Context& c, Tree& root);
 bool fits_schema(const Tree& tree);
 
 // convergence.cpp: `convergence` of the head.

@@ -41,17 +41,12 @@ Cost predict_cost(const plan::Plan& plan, const std::string& folder) {
                                   rate.bytes / 1024 * static_cast<double>(cal.per_kib_ns));
     };
     receive(home);
-    std::set<Index> homes;
-    for (Index r : to[s]) {
-      homes.insert(plan.processes[r].broker);
-      send(plan.processes[r].broker);
-    }
-    for (Index broker : homes) {
-      if (broker == home) continue;
-      send(home);
+    for (Index r : to[s]) send(plan.processes[r].broker);
+    for (const auto& [from, broker] : broker_sessions(plan, home, to[s])) {
+      send(from);
       receive(broker);
       cost.link_deadlines_per_second +=
-          messages * fragments * (1 + acks) * static_cast<double>(paths.path(harbour(home), harbour(broker)).size());
+          messages * fragments * (1 + acks) * static_cast<double>(paths.path(harbour(from), harbour(broker)).size());
     }
   }
   cost.deliveries = cost.deliveries_per_second * seconds;

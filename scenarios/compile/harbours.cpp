@@ -73,7 +73,7 @@ bool valid_name(Context& c, const std::string& name, Position at, const std::str
     c.out.error(at, key, "\"" + name + "\" contains --, which joins the two ends of a link; use a single -");
     return false;
   }
-  for (const char* reserved : {"all", "end", "broker", "edge", "at", "none", "true", "false"}) {
+  for (const char* reserved : {"all", "end", "broker", "edge", "at", "none", "true", "false", "generate"}) {
     if (name == reserved) {
       c.out.error(at, key, "\"" + name + "\" is a word of the language; choose another name");
       return false;

@@ -129,6 +129,11 @@ void join_brokers(Context& c) {
   }
 }
 
+const std::string& hub_name(const Context& c, Index harbour) {
+  const Index hub = c.plan.harbours[harbour].hub;
+  return c.plan.harbours[hub == kNone ? harbour : hub].name;
+}
+
 std::vector<Index> broker_way(const plan::Plan& plan, Index from, Index to) {
   const auto hub_of = [&](Index broker) {
     const plan::Process& p = plan.processes[broker];
@@ -143,6 +148,16 @@ std::vector<Index> broker_way(const plan::Plan& plan, Index from, Index to) {
     if (way.back() != next) way.push_back(next);
   }
   return way;
+}
+
+std::set<std::pair<Index, Index>> broker_sessions(const plan::Plan& plan, Index home,
+                                                  const std::vector<Index>& receivers) {
+  std::set<std::pair<Index, Index>> sessions;
+  for (Index r : receivers) {
+    const auto way = broker_way(plan, home, plan.processes[r].broker);
+    for (std::size_t i = 1; i < way.size(); ++i) sessions.insert({way[i - 1], way[i]});
+  }
+  return sessions;
 }
 
 }  // namespace portolan::compile

@@ -271,6 +271,8 @@ class LoadReader {
       name += name.empty() ? "" : "/";
       if (level == "{harbour}") {
         name += harbour;
+      } else if (level == "{hub}") {
+        name += hub_name(c_, c_.harbours.at(harbour));
       } else if (level.front() == '{') {
         name += value;
       } else {

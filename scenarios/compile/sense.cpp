@@ -228,20 +228,26 @@ void check_floors(Context& c, const std::vector<std::vector<Index>>& to, const s
   }
 }
 
+// Whether a scenario says itself that not all of this topic will be taken: then an overload is what it is about.
+bool refusals_expected(const plan::Plan& plan, const plan::Topic& topic) {
+  return std::any_of(plan.expectations.begin(), plan.expectations.end(), [&](const auto& e) {
+    return e.kind == plan::ExpectKind::refused && e.limit > 0 && plan::filter_matches(e.filter, topic.name);
+  });
+}
+
 void check_rates(Context& c, const std::vector<std::vector<Index>>& to, const std::vector<LoadRate>& rates) {
   const Paths paths(c.plan);
-  std::vector<double> bits(2 * c.plan.links.size(), 0);
+  // By link and way, the bits per second of each load: loads need not run at the same time.
+  std::vector<std::map<Index, double>> bits(2 * c.plan.links.size());
   for (std::size_t s = 0; s < c.plan.streams.size(); ++s) {
     const plan::Stream& stream = c.plan.streams[s];
     const LoadRate& rate = rates[s];
-    const Index from = harbour_of(c.plan, stream.process);
-    std::set<Index> there;
-    for (Index r : to[s]) there.insert(harbour_of(c.plan, r));
-    for (Index h : there) {
-      for (const auto& step : paths.path(from, h)) {
+    if (refusals_expected(c.plan, c.plan.topics[stream.topic])) continue;
+    for (const auto& [x, y] : broker_sessions(c.plan, c.plan.processes[stream.process].broker, to[s])) {
+      for (const auto& step : paths.path(harbour_of(c.plan, x), harbour_of(c.plan, y))) {
         // Each fragment carries 68 bytes of headers (IP, UDP, frame).
         const double fragments = rate.bytes / c.plan.fragment_bytes + 1;
-        bits[2 * step.link + (step.forward ? 0 : 1)] += rate.per_second * 8 * (rate.bytes + 32 + 68 * fragments);
+        bits[2 * step.link + (step.forward ? 0 : 1)][stream.load] += rate.per_second * 8 * (rate.bytes + 32 + 68 * fragments);
       }
     }
   }
@@ -249,7 +255,16 @@ void check_rates(Context& c, const std::vector<std::vector<Index>>& to, const st
     const plan::Link& link = c.plan.links[l];
     for (int way = 0; way < 2; ++way) {
       const std::uint64_t rate = (way == 0 ? link.a_to_b : link.b_to_a).rate_bps;
-      const double offered = bits[2 * l + static_cast<std::size_t>(way)];
+      double offered = 0;  // at most, over the moments at which a load starts
+      const auto& loads = bits[2 * l + static_cast<std::size_t>(way)];
+      for (const auto& [load, own] : loads) {
+        const Ns at = c.plan.loads[load].start_ns;
+        double sum = 0;
+        for (const auto& [other, more] : loads) {
+          if (c.plan.loads[other].start_ns <= at && at < c.plan.loads[other].end_ns) sum += more;
+        }
+        offered = std::max(offered, sum);
+      }
       if (rate == 0 || offered <= static_cast<double>(rate)) continue;
       const auto& ends = c.plan.nodes;
       const std::string& towards = c.plan.harbours[ends[way == 0 ? link.b : link.a].harbour].name;

@@ -14,7 +14,7 @@ const Tree* section(const Context& c, std::string_view name) {
   return nullptr;
 }
 
-// "ais/{vessel}/position": at most one placeholder besides {harbour}, each a whole level.
+// "ais/{vessel}/position": at most one placeholder besides {harbour} and {hub}, each a whole level.
 bool read_pattern(Context& c, const std::string& text, Position at, const std::string& key, TopicEntry& entry) {
   std::string family;
   std::string plain;
@@ -25,7 +25,7 @@ bool read_pattern(Context& c, const std::string& text, Position at, const std::s
     const bool placeholder = level.size() > 2 && level.front() == '{' && level.back() == '}';
     if (placeholder) {
       const std::string name = level.substr(1, level.size() - 2);
-      if (name == "harbour") {
+      if (name == "harbour" || name == "hub") {
         entry.per_harbour = true;
       } else if (!entry.placeholder.empty()) {
         c.out.error(

@@ -15,6 +15,9 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("PORTOLAN_BUILD", ROOT / "build" / "release"))
 PORTOLAN = ROOT / "scripts" / "portolan"
 QUICKSTART = ROOT / "scenarios" / "quickstart.yaml"
+# Shipped, and not to hold: what waits for a runner (and why), and what tries a claim that is not so.
+NOT_YET = {"thousand-harbours": "hubs and leaves: the simulator in fidelity lean does not do that"}
+REFUTED = {"three-clouds"}
 
 
 @unittest.skipUnless(all((BUILD / "bin" / name).exists() for name in ("portolan-plan", "portolan-sim", "portolan-check")),
@@ -44,8 +47,22 @@ class Rehearsal(unittest.TestCase):
     def test_each_promise_holds(self):
         self.hold(ROOT / "scenarios" / "tests", 10)
 
+    def test_a_claim_that_is_not_so_is_refuted_by_its_own_line_alone(self):
+        done = self.portolan("run", ROOT / "scenarios" / "three-clouds.yaml", "--no-report", "--out", self.folder / "run")
+        self.assertEqual(1, done.returncode, done.stdout + done.stderr)
+        summary = json.loads((self.folder / "run" / "summary.json").read_text())
+        self.assertEqual(["expectation"], [reason["rule"] for reason in summary["reasons"]])
+        self.assertEqual("p50 latency", summary["reasons"][0]["what"])
+        self.assertFalse(summary["invariant_broken"])
+
+    def test_what_no_runner_does_yet_is_refused_by_name(self):
+        for name, need in NOT_YET.items():
+            done = self.portolan("run", ROOT / "scenarios" / f"{name}.yaml", "--no-report", "--out", self.folder / name)
+            self.assertEqual(64, done.returncode, done.stdout + done.stderr)
+            self.assertIn(need, done.stdout + done.stderr)
+
     def hold(self, folder, least):
-        scenarios = sorted(folder.glob("*.yaml"))
+        scenarios = sorted(path for path in folder.glob("*.yaml") if path.stem not in NOT_YET and path.stem not in REFUTED)
         self.assertGreaterEqual(len(scenarios), least)
         for scenario in scenarios:
             with self.subTest(scenario=scenario.name):
