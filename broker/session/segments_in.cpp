@@ -172,8 +172,10 @@ InMessage* Endpoint::State::partial_of(Session& s, const ptl_record& record, std
   const std::uint32_t totals[PTL_CLASSES] = {limits.small_slots, limits.large_slots};
   for (std::uint32_t k = 0; k < PTL_CLASSES; ++k) {
     if (k != c && slots[k] == 0) continue;
-    // A quarter stays for others' reassembly: what is retained must not stop what comes in.
-    in_slots = in_slots && free_slots(k) >= reserved_slots[k] + slots[k] + totals[k] / 4;
+    // A quarter stays for others' reassembly, of a small pool (but not of two or three) passage() and one more: what is
+    // retained must not stop what comes in.
+    const std::uint32_t others = totals[k] < 4 ? 0 : std::max(totals[k] / 4, passage(k) + 1);
+    in_slots = in_slots && free_slots(k) >= reserved_slots[k] + slots[k] + others;
   }
   const std::uint32_t blocks = length / limits.small_block_bytes + 1;
   if (!in_slots && free_blocks() < reserved_blocks + blocks) return nullptr;
