@@ -31,6 +31,7 @@ struct Audit {
   std::uint64_t packets = 0, verdicts = 0, splits = 0, unsplit = 0;
   std::map<std::string, std::uint64_t> links;     // link_counters rows
   std::map<std::string, std::uint64_t> fidelity;  // fidelity rows
+  std::map<std::string, std::string> ran;         // of those: runner, fidelity, reassembly
 };
 
 Audit judge_audit(const RunFiles& run, const Timeline& timeline, Ledger& ledger,

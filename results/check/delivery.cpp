@@ -27,8 +27,6 @@ struct DeliveryJudge::Pair {
   Ns threshold = kNever;            // what is sent after this is owed whatever the cursor says
   Ns close = 0;                     // the subscription ended then
   bool closed_early = false;        // before the end of the run
-  bool away_at_end = false;         // the chain is broken when the run ends
-  Ns last_disturbed = 0;
   Ns detach_ns = 0;
   std::size_t hole = 0;  // walks r->holes
   std::vector<const GapTold*> gaps;
@@ -143,7 +141,7 @@ DeliveryJudge::Due DeliveryJudge::due(const Pair& pair, Ns admitted) const {
 
 void DeliveryJudge::judge_message(Pair& pair, Message& m, std::uint64_t sequence) {
   const Received* r = pair.r;
-  if (!m.answered() || m.refused) return;
+  if (!m.answered()) return;  // a refusal of what was accepted before takes no promise back
   const Ns admitted = std::min(m.accepted, m.received);
   const bool cursor = r != nullptr && r->has_cursor && sequence >= r->cursor;
   if (!cursor && m.sent <= pair.threshold) return;
@@ -220,6 +218,26 @@ void DeliveryJudge::judge_message(Pair& pair, Message& m, std::uint64_t sequence
   }
 }
 
+// A subscription was confirmed with harbours missing. This home broker can have been one of them only if something
+// stood between the two, or one of them had just started; then all is owed from `settle` after the end of that on.
+Ns DeliveryJudge::reached_after(const Pair& pair, const Asked& asked) const {
+  const auto counts = [&](Ns from, Ns to) { return from <= asked.subscribed && to + plan_.settle_ns >= asked.at; };
+  std::optional<Ns> over;
+  for (const Index p : {pair.home, pair.broker}) {
+    for (const Life& life : timeline_.lives(p)) {
+      if (counts(life.from, life.from)) over = std::max(over.value_or(0), life.from);
+    }
+  }
+  for (const Interval& i : timeline_.chain(pair.home, pair.broker, pair.s.process)) {
+    if (i.to == kNever ? i.from <= asked.subscribed
+                       : counts(i.from, i.to) || (over && i.from <= *over + plan_.settle_ns)) {
+      if (i.to == kNever) return kNever;
+      over = std::max(over.value_or(0), i.to);
+    }
+  }
+  return over ? std::max(*over, asked.subscribed) + plan_.settle_ns : asked.subscribed;
+}
+
 void DeliveryJudge::judge_pair(Subscriber& s, Sent& sent, const Received* r, Pair& pair) {
   pair.home = plan_.processes[sent.process].broker;
   pair.broker = plan_.processes[s.process].broker;
@@ -229,19 +247,9 @@ void DeliveryJudge::judge_pair(Subscriber& s, Sent& sent, const Received* r, Pai
   pair.closed_early = (s.life != nullptr && s.life->died()) || until < pair.close;
   pair.close = std::min(pair.close, until);
   pair.detach_ns = plan_.processes[pair.home].detach_ns;
-  for (const Interval& i : timeline_.chain(pair.home, pair.broker, s.process)) {
-    if (i.from >= pair.close) break;
-    if (i.to >= pair.close) {
-      pair.away_at_end = true;
-    } else {
-      pair.last_disturbed = i.to;
-    }
-  }
   for (const Asked* a : pair.asked) {
     Ns from = a->subscribed;
-    if (a->unreachable > 0) {
-      from = pair.away_at_end ? kNever : std::max(from, pair.last_disturbed) + plan_.settle_ns;
-    }
+    if (a->unreachable > 0) from = reached_after(pair, *a);
     if (from != kNever) from += sent.uncertainty + s.file->uncertainty();
     pair.threshold = std::min(pair.threshold, from);
   }
@@ -309,13 +317,20 @@ void DeliveryJudge::judge_received(Sent& sent) {
   const bool alive = life != nullptr && !life->died();
   const Index home = plan_.processes[sent.process].broker;
   const Ns end = timeline_.end();
-  const auto broken_at_end = [&](const Intervals& chain) {
-    return !chain.empty() && chain.back().to >= end && chain.back().from < end;
+  struct Absent {
+    Ns from, detach_ns;
   };
-  bool stuck = broken_at_end(timeline_.chain(home, home, sent.process));
+  // Since when a way is broken that still is when the run ends; kNever: it works.
+  const auto broken_at_end = [&](const Intervals& chain) {
+    return !chain.empty() && chain.back().to >= end && chain.back().from < end ? chain.back().from : kNever;
+  };
+  const Ns cut_off = broken_at_end(timeline_.chain(home, home, sent.process));
+  std::vector<Absent> absent;
   for (const Index p : subscribers_of_topic_[sent.topic]) {
-    if (timeline_.life_at(p, end - 1) == nullptr) continue;
-    stuck = stuck || broken_at_end(timeline_.chain(home, plan_.processes[p].broker, p));
+    const Ns since = broken_at_end(timeline_.chain(home, plan_.processes[p].broker, p));
+    if (since == kNever) continue;
+    const Ns bound = std::max(plan_.processes[home].detach_ns, plan_.processes[plan_.processes[p].broker].detach_ns);
+    absent.push_back({since, bound});
   }
   const std::string& family = plan_.topics[sent.topic].family;
   for (std::size_t i = 0; i < sent.messages.size(); ++i) {
@@ -324,12 +339,20 @@ void DeliveryJudge::judge_received(Sent& sent) {
     counts.accepted += m.answered() ? 1 : 0;
     counts.refused += m.refused ? 1 : 0;
     counts.received += m.received != kNever ? 1 : 0;
-    if (m.refused || !m.offered) continue;
+    if (m.refused || !m.offered) continue;  // what was accepted first is still owed: R1 and R2
     if (!m.answered()) ++counts.unanswered;
-    if (!alive || stuck || m.gapped) continue;
+    if (!alive || m.gapped) continue;
     const Ns from = m.accepted == kNever ? m.sent : m.accepted;
-    const Ns due = std::max(from, timeline_.last_heal()) + plan_.settle_ns;
+    Ns due = std::max(from, timeline_.last_heal()) + plan_.settle_ns;
     if (m.received <= due) continue;
+    // A subscriber that is away for good holds the answer up until its broker lets it go, not for ever.
+    bool held_up = false;
+    for (const Absent& a : absent) {
+      if (a.from > due) continue;
+      due = std::max(due, std::max(a.from, from) + a.detach_ns + plan_.settle_ns);
+      held_up = true;
+    }
+    if (m.received <= due || cut_off <= due || (held_up && due > end)) continue;
     const char* what = m.received != kNever   ? "received too late"
                        : m.accepted == kNever ? "offered, but never answered"
                                               : "accepted, but neither received nor gapped";

@@ -48,6 +48,7 @@ class DeliveryJudge {
   void judge_subscriber(Subscriber& s, std::size_t index);
   void judge_pair(Subscriber& s, Sent& sent, const Received* r, Pair& pair);
   void judge_message(Pair& pair, Message& m, std::uint64_t sequence);
+  Ns reached_after(const Pair& pair, const Asked& asked) const;
   bool explained(const Pair& pair, const GapTold& gap, const Message& m) const;
   bool retention_passed(const Pair& pair, const GapTold& gap, const Message& m) const;
   bool died(const Pair& pair, const Message& m) const;

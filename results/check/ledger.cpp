@@ -123,8 +123,8 @@ void Ledger::publish(Reading& r, const Row& row) {
   }
   Message message;
   message.offered = true;
-  message.intended = row.intended_ns + r.file.offset();
-  message.sent = row.sent_ns + r.file.offset();
+  message.intended = r.file.on_run(row.intended_ns);
+  message.sent = r.file.on_run(row.sent_ns);
   lateness_.push_back(message.sent - message.intended);
   if (!expected(sent->topic, sent->process, sent->incarnation, row.sequence, message.hash, message.size) ||
       row.hash != message.hash || row.value != message.size) {

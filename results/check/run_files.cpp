@@ -50,6 +50,24 @@ std::string RunFiles::process_name(Index process) const {
   return process < plan.processes.size() ? plan.processes[process].name : "runner";
 }
 
+Ns RecordFile::uncertainty() const {
+  auto worst = static_cast<Ns>(reader.header().clock_uncertainty_ns);
+  for (const ClockPoint& p : clock) worst = std::max(worst, p.uncertainty);
+  return worst;
+}
+
+std::uint64_t RunFiles::unknown_rows() const {
+  std::uint64_t sum = 0;
+  for (const RecordFile& f : files) sum += f.reader.unknown_rows();
+  return sum;
+}
+
+Ns RunFiles::uncertainty() const {
+  Ns worst = 0;
+  for (const RecordFile& f : files) worst = std::max(worst, f.uncertainty());
+  return worst;
+}
+
 std::uint64_t RunFiles::rows() const {
   std::uint64_t sum = 0;
   for (const RecordFile& f : files) sum += f.reader.summary().rows;
@@ -107,7 +125,7 @@ void read_files(RunFiles& run, Judgement& judgement) {
       judgement.undecided(Rule::records, "unreadable file", name, reader.error().cause);
       continue;
     }
-    RecordFile file{name, std::move(*reader), true};
+    RecordFile file{name, std::move(*reader), true, {}};
     for (const std::string& defect : file.reader.defects()) {
       judgement.undecided(Rule::records, "damaged file", name, defect);
       file.whole = false;
@@ -128,6 +146,25 @@ void read_files(RunFiles& run, Judgement& judgement) {
     if (a.process() == b.process() && a.incarnation() == b.incarnation() && a.reader.writer() == b.reader.writer()) {
       judgement.undecided(Rule::records, "two files of one writer", b.name, "the other is " + a.name);
     }
+  }
+}
+
+// `clock` rows count for every file of their clock domain.
+void read_clocks(RunFiles& run) {
+  std::map<std::uint32_t, std::vector<ClockPoint>> domains;
+  for (const RecordFile& file : run.files) {
+    file.reader.for_each([&](const record::Row& row) {
+      if (row.kind != static_cast<std::uint16_t>(record::Kind::clock)) return;
+      domains[file.reader.header().clock_domain].push_back({row.time_ns, row.extra, static_cast<Ns>(row.value)});
+    });
+  }
+  for (auto& [domain, points] : domains) {
+    std::stable_sort(points.begin(), points.end(),
+                     [](const ClockPoint& a, const ClockPoint& b) { return a.from < b.from; });
+  }
+  for (RecordFile& file : run.files) {
+    const auto at = domains.find(file.reader.header().clock_domain);
+    if (at != domains.end()) file.clock = at->second;
   }
 }
 
@@ -179,6 +216,7 @@ Expected<RunFiles> open_run(const std::string& folder, Judgement& judgement) {
   if (!parsed) return fail(Exit::inconclusive, parsed.error().place, "no plan to judge by: " + parsed.error().cause);
   run.plan = std::move(*parsed);
   read_files(run, judgement);
+  read_clocks(run);
   for (const RecordFile& file : run.files) {
     if (file.reader.writer() == record::Writer::runner) run.runner = &file;
   }

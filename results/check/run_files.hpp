@@ -17,15 +17,31 @@ namespace portolan::check {
 using plan::Index;
 using plan::Ns;
 
+// What a clock domain's `clock` rows say: from then on, on that clock.
+struct ClockPoint {
+  Ns from = 0;
+  Ns offset = 0;
+  Ns uncertainty = 0;
+};
+
 struct RecordFile {
   std::string name;  // within records/
   record::RecordReader reader;
-  bool whole = true;  // intact, and as the manifest says
+  bool whole = true;              // intact, and as the manifest says
+  std::vector<ClockPoint> clock;  // of its domain, by time; the header holds until the first
   Index process() const { return reader.header().process; }
   std::uint32_t incarnation() const { return reader.header().incarnation; }
-  Ns offset() const { return reader.header().clock_offset_ns; }
-  Ns uncertainty() const { return static_cast<Ns>(reader.header().clock_uncertainty_ns); }
-  Ns time(const record::Row& row) const { return row.time_ns + offset(); }
+  // A time of this file's clock on the run's timeline.
+  Ns on_run(Ns own) const {
+    Ns offset = reader.header().clock_offset_ns;
+    for (const ClockPoint& p : clock) {
+      if (p.from > own) break;
+      offset = p.offset;
+    }
+    return own + offset;
+  }
+  Ns time(const record::Row& row) const { return on_run(row.time_ns); }
+  Ns uncertainty() const;  // the worst of the run
 };
 
 struct RunFiles {
@@ -40,6 +56,8 @@ struct RunFiles {
   bool whole(record::Writer writer, Index process, std::uint32_t incarnation) const;
   std::string process_name(Index process) const;
   std::uint64_t rows() const;
+  std::uint64_t unknown_rows() const;  // of kinds that this version does not know
+  Ns uncertainty() const;              // the worst of all clocks
   std::uint64_t bytes() const;
 };
 

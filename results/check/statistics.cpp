@@ -1,6 +1,7 @@
 #include "results/check/statistics.hpp"
 
 #include <algorithm>
+#include <numeric>
 
 #include "results/check/recovery.hpp"
 #include "scenarios/base/hash.hpp"
@@ -92,10 +93,10 @@ void add_samples(const RunFiles& run, const std::vector<Subscriber>& subscribers
 
 struct PartSums {
   std::uint64_t count = 0;
-  Ns sum[5] = {};
-  void add(const Ns (&parts)[5]) {
+  Ns sum[kParts] = {};
+  void add(const Ns (&parts)[kParts]) {
     ++count;
-    for (int i = 0; i < 5; ++i) sum[i] += parts[i];
+    for (int i = 0; i < kParts; ++i) sum[i] += parts[i];
   }
 };
 
@@ -110,11 +111,12 @@ void add_splits(const RunFiles& run, const Ledger& ledger, Statistics& out) {
     file.reader.for_each([&](const Row& row) {
       if (row.kind != static_cast<std::uint16_t>(Kind::split) || topics[row.topic] == plan::kNone) return;
       const std::size_t f = out.family_of_topic[topics[row.topic]];
-      const Ns parts[5] = {row.intended_ns, row.sent_ns, static_cast<Ns>(row.hash), static_cast<Ns>(row.value),
-                           row.extra};
+      const Ns parts[kParts] = {row.intended_ns,           row.sent_ns,
+                                static_cast<Ns>(row.hash), static_cast<Ns>(row.value),
+                                static_cast<Ns>(row.last), row.extra};
       all[f].add(parts);
-      const Ns latency = parts[0] + parts[1] + parts[2] + parts[3] + parts[4];
-      if (latency - static_cast<Ns>(row.last) >= out.families[f].above.p99) tail[f].add(parts);
+      const Ns latency = std::accumulate(parts, parts + kParts, Ns{0});
+      if (latency - static_cast<Ns>(row.code) >= out.families[f].above.p99) tail[f].add(parts);
       if ((row.flags & record::kFlagRepaired) != 0) repaired[f].push_back(parts[3]);
     });
   }
@@ -122,7 +124,7 @@ void add_splits(const RunFiles& run, const Ledger& ledger, Statistics& out) {
     Family& family = out.families[f];
     family.splits = all[f].count;
     family.splits_at_p99 = tail[f].count;
-    for (int i = 0; i < 5; ++i) {
+    for (int i = 0; i < kParts; ++i) {
       if (all[f].count > 0) family.part_mean[i] = all[f].sum[i] / static_cast<Ns>(all[f].count);
       if (tail[f].count > 0) family.part_at_p99[i] = tail[f].sum[i] / static_cast<Ns>(tail[f].count);
     }

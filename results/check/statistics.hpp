@@ -23,7 +23,9 @@ struct Spread {
   static Spread of(std::vector<Ns>& values);  // sorts them
 };
 
-inline constexpr const char* kPartNames[5] = {"propagation", "serialisation", "queueing", "repair", "broker"};
+inline constexpr int kParts = 6;
+inline constexpr const char* kPartNames[kParts] = {"propagation", "serialisation", "queueing",
+                                                   "repair",      "consensus",     "broker"};
 
 struct Family {
   Index tenant = 0;
@@ -35,9 +37,9 @@ struct Family {
   Spread latency, above;
   std::vector<Ns> sorted_latency, sorted_above;
   std::uint64_t splits = 0;
-  Ns part_mean[5] = {};
+  Ns part_mean[kParts] = {};
   std::uint64_t splits_at_p99 = 0;  // deliveries at or above the p99 of time above the floor
-  Ns part_at_p99[5] = {};
+  Ns part_at_p99[kParts] = {};
   Spread repaired;  // time that repair added to deliveries that needed it
 };
 

@@ -206,6 +206,9 @@ void SubscriberReader::gap(const Row& row) {
     judgement_.fail(Rule::r3, "gap that ends before it begins", s_.file->name, place(row));
     return;
   }
+  const std::uint64_t messages = row.last == ~0ull ? 1 : row.last - row.sequence + 1;
+  s_.gap_messages[row.code] += messages;
+  s_.closed_gap_messages += row.last == ~0ull ? 0 : messages;
   if (row.last < r.next) {
     // Everything in it was delivered or told before, unless it names a hole that came first.
     const auto inside = [&](const Range& h) { return row.sequence <= h.last && row.last >= h.first; };
@@ -279,6 +282,7 @@ Subscriber SubscriberReader::read(const RecordFile& file) {
       case Kind::session_down:
         s_.session_rows_missing |= s_.first_session == kNever;
         s_.session_is_up = false;
+        ++s_.sessions_lost;
         break;
       default:
         break;

@@ -64,6 +64,9 @@ struct Subscriber {
   std::vector<std::vector<Sample>> samples;                 // beside `received`
   std::uint64_t rows[48] = {};                              // by kind, application kinds only
   std::map<std::pair<Index, Index>, std::uint32_t> newest;  // (topic, publisher) -> incarnation delivered last
+  std::map<std::uint32_t, std::uint64_t> gap_messages;      // by reason: in `gap` rows; an open-ended one counts 1
+  std::uint64_t closed_gap_messages = 0;                    // without the open-ended ones
+  std::uint64_t sessions_lost = 0;
   Ns first_session = kNever;
   bool session_rows_missing = false;  // a session ended that never began
   bool session_is_up = false;

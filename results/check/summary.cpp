@@ -28,17 +28,17 @@ json of(const Counts& c) {
           {"died", c.died},           {"duplicates", c.duplicates}, {"disorder", c.disorder}};
 }
 
-json of_parts(const Ns (&parts)[5]) {
+json of_parts(const Ns (&parts)[kParts]) {
   json out = json::object();
-  for (int i = 0; i < 5; ++i) out[std::string(kPartNames[i]) + "_ns"] = parts[i];
+  for (int i = 0; i < kParts; ++i) out[std::string(kPartNames[i]) + "_ns"] = parts[i];
   return out;
 }
 
-json shares(const Ns (&parts)[5]) {
+json shares(const Ns (&parts)[kParts]) {
   Ns sum = 0;
   for (const Ns p : parts) sum += p;
   json out = json::object();
-  for (int i = 0; i < 5; ++i) out[kPartNames[i]] = sum > 0 ? parts[i] * 1000 / sum : 0;
+  for (int i = 0; i < kParts; ++i) out[kPartNames[i]] = sum > 0 ? parts[i] * 1000 / sum : 0;
   return out;
 }
 
@@ -216,15 +216,16 @@ std::string summary_json(const Checked& c) {
   out["reasons"] = json::array();
   for (const Finding& f : c.judgement.findings()) out["reasons"].push_back(of(f));
   for (const Family& f : c.statistics.families) out["families"].push_back(of(c, f));
-  out["fidelity"] = {{"measured", c.audit.fidelity},
-                     {"publish_lateness", of(c.statistics.lateness)},
-                     {"splits", c.audit.splits},
-                     {"unsplit", c.audit.unsplit}};
-  out["records"] = {{"files", c.run.files.size()},
-                    {"rows", c.run.rows()},
-                    {"bytes", c.run.bytes()},
-                    {"packets", c.audit.packets},
-                    {"verdicts", c.audit.verdicts}};
+  out["fidelity_measured"] = {{"measured", c.audit.fidelity},
+                              {"publish_lateness", of(c.statistics.lateness)},
+                              {"splits", c.audit.splits},
+                              {"unsplit", c.audit.unsplit}};
+  // How it ran, where the runner said so.
+  for (const auto& [key, value] : c.audit.ran) out[key] = value;
+  out["clock_uncertainty_ns"] = c.run.uncertainty();
+  out["records"] = {{"files", c.run.files.size()}, {"rows", c.run.rows()},
+                    {"bytes", c.run.bytes()},      {"unknown_rows", c.run.unknown_rows()},
+                    {"packets", c.audit.packets},  {"verdicts", c.audit.verdicts}};
   const json& v = out["versions"];
   const auto from_versions = [&](const char* key) {
     return v.is_object() && v.contains(key) ? v[key] : json::object();

@@ -3,26 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <numeric>
 
 namespace portolan::check {
 
 using record::Kind;
 using record::Row;
-
-Intervals merged(Intervals in) {
-  std::sort(in.begin(), in.end(), [](const Interval& a, const Interval& b) { return a.from < b.from; });
-  Intervals out;
-  for (const Interval& i : in) {
-    if (i.to < i.from) continue;
-    if (!out.empty() && i.from <= out.back().to) {
-      out.back().to = std::max(out.back().to, i.to);
-    } else {
-      out.push_back(i);
-    }
-  }
-  return out;
-}
 
 Timeline::Timeline(const RunFiles& run, Judgement& judgement) : plan_(run.plan) {
   effects_.resize(plan_.faults.size());
@@ -33,7 +18,9 @@ Timeline::Timeline(const RunFiles& run, Judgement& judgement) : plan_(run.plan) 
     read_rows(run);
     check_starts(run, judgement);
     check_faults(run, judgement);
+    check_end(run, judgement);
   }
+  ways_ = std::make_unique<Ways>(plan_, effects_);
   for (const Effect& e : effects_) {
     if (e.off && *e.off <= end_) last_heal_ = std::max(last_heal_, *e.off);
     if (e.on && !e.off) last_heal_ = std::max(last_heal_, *e.on);
@@ -71,11 +58,13 @@ void Timeline::read_rows(const RunFiles& run) {
         break;
     }
   });
-  // The run ended when its last row was written; a run cut short is truncated anyway.
+  // The run ended when its last row was written; whether that is late enough is judged in check_end.
   if (last > 0) end_ = last;
 }
 
 namespace {
+
+constexpr Ns kFaultSlack = 1'000'000'000;  // how late a runner in real time may be with a fault
 
 bool ends_processes(plan::FaultKind kind) {
   return kind == plan::FaultKind::kill || kind == plan::FaultKind::restart;
@@ -135,6 +124,14 @@ void Timeline::check_faults(const RunFiles& run, Judgement& judgement) const {
     };
     if (fault.at_ns < end_ && !effects_[f].on) missing("fault_on");
     if (fault.until_ns > 0 && fault.until_ns < end_ && !effects_[f].off) missing("fault_off");
+    const auto late = [&](const std::optional<Ns>& took, Ns planned, const char* what) {
+      if (!took || std::abs(*took - planned) <= kFaultSlack) return;
+      judgement.undecided(Rule::records, "a fault took effect at another time than planned",
+                          fault.name.empty() ? fmt::format("fault {}", f) : fault.name,
+                          fmt::format("{} at {} ns, planned at {}", what, *took, planned));
+    };
+    late(effects_[f].on, fault.at_ns, "on");
+    if (effects_[f].off) late(effects_[f].off, fault.until_ns > 0 ? fault.until_ns : kNever, "off");
     if (!paths_change(fault)) continue;
     if (fault.at_ns + plan_.convergence_ns < end_) ++changes;
     if (fault.until_ns > 0 && fault.until_ns + plan_.convergence_ns < end_) ++changes;
@@ -142,6 +139,43 @@ void Timeline::check_faults(const RunFiles& run, Judgement& judgement) const {
   if (changes > path_changes_) {
     judgement.undecided(Rule::records, "path_change rows missing", run.runner->name,
                         fmt::format("{} rows, the plan's faults make {} changes", path_changes_, changes));
+  }
+}
+
+bool Timeline::planned_death(Index process, const Life& life) const {
+  for (std::size_t f = 0; f < plan_.faults.size(); ++f) {
+    const plan::Fault& fault = plan_.faults[f];
+    if (!ends_processes(fault.kind) || !effects_[f].on) continue;
+    if (std::count(fault.processes.begin(), fault.processes.end(), process) == 0) continue;
+    if (std::abs(life.to - *effects_[f].on) <= kFaultSlack) return true;
+  }
+  return false;
+}
+
+// The run lasted as long as the plan says, and so did every process that no fault of the plan ended. What a run that
+// was cut short would still have lost nobody knows, and a death that nobody ordered excuses nothing.
+void Timeline::check_end(const RunFiles& run, Judgement& judgement) const {
+  const Ns whole = plan_.duration_ns + plan_.drain_ns;
+  if (end_ < whole) {
+    judgement.undecided(Rule::records, "the run ended early", run.runner->name,
+                        fmt::format("last row at {} ns, duration and drain end at {}", end_, whole));
+  }
+  for (Index p = 0; p < plan_.processes.size(); ++p) {
+    for (const Life& life : lives_[p]) {
+      if (life.to == kNever || (life.died() ? planned_death(p, life) : life.to >= whole)) continue;
+      judgement.undecided(Rule::records, "a process ended that the plan keeps alive", plan_.processes[p].name,
+                          fmt::format("incarnation {} stopped at {} ns with cause {}, the plan ends at {}",
+                                      life.incarnation, life.to, life.cause, whole));
+    }
+  }
+  for (const RecordFile& file : run.files) {
+    if (&file == run.runner) continue;
+    const Life* its = life(file.process(), file.incarnation());
+    if (its == nullptr || its->to == kNever || !file.whole) continue;
+    if (file.reader.killed() ? !its->died() : its->cause == static_cast<std::uint32_t>(record::StopCause::killed)) {
+      judgement.undecided(Rule::records, "file closed otherwise than its process ended", file.name,
+                          file.reader.killed() ? "killed, it says" : "finished, it says");
+    }
   }
 }
 
@@ -191,57 +225,13 @@ void Timeline::find_away() {
   }
 }
 
-// Whether any way of links that are up in both directions joins the nodes.
-bool Timeline::connected(Index node_a, Index node_b, Ns at) const {
-  std::vector<bool> down(plan_.links.size(), false);
-  for (std::size_t f = 0; f < plan_.faults.size(); ++f) {
-    const plan::Fault& fault = plan_.faults[f];
-    const Effect& e = effects_[f];
-    const bool total_loss = fault.kind == plan::FaultKind::degrade &&
-                            fault.impairments.loss.probability == 1'000'000'000u &&
-                            fault.impairments.loss.kind == plan::LossKind::uniform;
-    if ((!paths_change(fault) && !total_loss) || !e.on || at < *e.on || (e.off && at >= *e.off)) continue;
-    for (const Index link : fault.links) down[link] = true;
-  }
-  std::vector<Index> root(plan_.nodes.size());
-  std::iota(root.begin(), root.end(), 0u);
-  const auto find = [&](Index n) {
-    while (root[n] != n) n = root[n] = root[root[n]];
-    return n;
-  };
-  for (std::size_t l = 0; l < plan_.links.size(); ++l) {
-    if (!down[l]) root[find(plan_.links[l].a)] = find(plan_.links[l].b);
-  }
-  return find(node_a) == find(node_b);
-}
-
-Intervals Timeline::path_down(Index node_a, Index node_b) const {
-  std::vector<Ns> changes;
-  Intervals out;
-  for (std::size_t f = 0; f < plan_.faults.size(); ++f) {
-    const bool shifts = paths_change(plan_.faults[f]);
-    if (!shifts && plan_.faults[f].kind != plan::FaultKind::degrade) continue;
-    for (const auto& at : {effects_[f].on, effects_[f].off}) {
-      if (!at) continue;
-      changes.push_back(*at);
-      if (shifts) out.push_back({*at, *at + plan_.convergence_ns});
-    }
-  }
-  std::sort(changes.begin(), changes.end());
-  for (std::size_t i = 0; i < changes.size(); ++i) {
-    if (connected(node_a, node_b, changes[i])) continue;
-    out.push_back({changes[i], i + 1 < changes.size() ? changes[i + 1] : kNever});
-  }
-  return merged(std::move(out));
-}
-
 const Intervals& Timeline::apart(Index a, Index b) const {
   static const Intervals none;
   const Index na = plan_.processes[a].node, nb = plan_.processes[b].node;
   if (na == nb) return none;
   const auto key = std::minmax(na, nb);
   const auto at = apart_.find(key);
-  return at != apart_.end() ? at->second : apart_.emplace(key, path_down(key.first, key.second)).first->second;
+  return at != apart_.end() ? at->second : apart_.emplace(key, ways_->down(key.first, key.second)).first->second;
 }
 
 const Intervals& Timeline::chain(Index home, Index broker, Index client) const {
@@ -259,8 +249,10 @@ const Intervals& Timeline::impaired(Index home, Index broker, Index client) cons
   const auto key = std::tuple(home, broker, client);
   if (const auto at = impaired_.find(key); at != impaired_.end()) return at->second;
   Intervals out = chain(home, broker, client);
+  const auto node = [&](Index process) { return plan_.processes[process].node; };
   for (std::size_t f = 0; f < plan_.faults.size(); ++f) {
-    if (plan_.faults[f].kind == plan::FaultKind::degrade && effects_[f].on) {
+    if (plan_.faults[f].kind != plan::FaultKind::degrade || !effects_[f].on) continue;
+    if (ways_->crosses(f, node(home), node(broker)) || ways_->crosses(f, node(broker), node(client))) {
       out.push_back({*effects_[f].on, effects_[f].off.value_or(kNever)});
     }
   }

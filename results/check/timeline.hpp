@@ -5,24 +5,15 @@
 #include <cstdint>
 #include <limits>
 #include <map>
+#include <memory>
 #include <optional>
 #include <utility>
 #include <vector>
 
 #include "results/check/run_files.hpp"
+#include "results/check/ways.hpp"
 
 namespace portolan::check {
-
-inline constexpr Ns kNever = std::numeric_limits<Ns>::max();
-
-struct Interval {
-  Ns from = 0;
-  Ns to = kNever;  // kNever: it never ended
-  Ns length(Ns end) const { return (to == kNever ? end : to) - from; }
-  bool overlaps(Ns a, Ns b) const { return from <= b && to >= a; }
-};
-using Intervals = std::vector<Interval>;  // sorted, disjoint
-Intervals merged(Intervals intervals);
 
 struct Life {
   std::uint32_t incarnation = 0;
@@ -30,10 +21,6 @@ struct Life {
   Ns to = kNever;                           // kNever: no `stopped` row
   std::uint32_t cause = 0;                  // record::StopCause
   bool died() const { return cause != 0; }  // killed, exited or crashed before the end of the run
-};
-
-struct Effect {
-  std::optional<Ns> on, off;
 };
 
 class Timeline {
@@ -53,20 +40,20 @@ class Timeline {
 
   // When a process was dead or paused within the run.
   const Intervals& away(Index process) const { return away_[process]; }
-  // When two processes had no path, or their paths may have been changing (the plan's convergence after each change).
+  // When two processes had no path that works, or theirs was changing (the plan's convergence after a change).
   const Intervals& apart(Index a, Index b) const;
   // Union of the above over a chain of processes, each needing the next.
   const Intervals& chain(Index home, Index broker, Index client) const;
-  // The same, with degraded links counted: what may make a backlog.
+  // The same, with degraded links on the way counted: what may make a backlog.
   const Intervals& impaired(Index home, Index broker, Index client) const;
 
  private:
   void read_rows(const RunFiles& run);
   void check_starts(const RunFiles& run, Judgement& judgement) const;
   void check_faults(const RunFiles& run, Judgement& judgement) const;
+  void check_end(const RunFiles& run, Judgement& judgement) const;
+  bool planned_death(Index process, const Life& life) const;
   void find_away();
-  Intervals path_down(Index node_a, Index node_b) const;
-  bool connected(Index node_a, Index node_b, Ns at) const;
   bool paths_change(const plan::Fault& fault) const;
 
   const plan::Plan& plan_;
@@ -76,6 +63,7 @@ class Timeline {
   std::vector<Effect> effects_;
   std::vector<std::vector<Life>> lives_;
   std::vector<Intervals> away_;
+  mutable std::unique_ptr<Ways> ways_;
   mutable std::map<std::pair<Index, Index>, Intervals> apart_;  // by nodes
   mutable std::map<std::tuple<Index, Index, Index>, Intervals> chain_, impaired_;
 };

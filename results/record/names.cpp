@@ -58,6 +58,8 @@ std::string_view name_of(Kind kind) {
       return "log_digest";
     case Kind::trace:
       return "trace";
+    case Kind::clock:
+      return "clock";
     case Kind::started:
       return "started";
     case Kind::stopped:
@@ -102,6 +104,10 @@ bool belongs(Writer writer, Kind kind) {
       return number >= 80 || kind == Kind::trace;
   }
   return false;
+}
+
+bool known(std::uint16_t kind) {
+  return !name_of(static_cast<Kind>(kind)).empty();
 }
 
 }  // namespace portolan::record

@@ -25,6 +25,7 @@ struct RecordReader::State {
   std::vector<std::string_view> texts{std::string_view{}};  // by index
   std::vector<std::string> defects;
   bool killed = false;
+  std::uint64_t unknown = 0;
   FileSummary summary;
 
   ~State() {
@@ -42,11 +43,11 @@ std::string RecordReader::State::row_fault(const Row& row, std::size_t at, std::
   const std::string place = "row " + std::to_string(at) + ": ";
   const auto kind = static_cast<Kind>(row.kind);
   if (row.number != at) return place + "has number " + std::to_string(row.number) + "; rows are missing or mixed up";
-  if (name_of(kind).empty()) return place + "unknown kind " + std::to_string(row.kind);
   if (!belongs(static_cast<Writer>(header.writer), kind)) {
-    return place + std::string(name_of(kind)) + " does not belong in a file of writer " +
-           std::string(name_of(static_cast<Writer>(header.writer)));
+    return place + (known(row.kind) ? std::string(name_of(kind)) : "kind " + std::to_string(row.kind)) +
+           " does not belong in a file of writer " + std::string(name_of(static_cast<Writer>(header.writer)));
   }
+  if (!known(row.kind)) return "";  // of a later version: skipped, whatever its fields mean
   if (kind == Kind::text) {
     if (row.text != texts.size()) return place + "string " + std::to_string(row.text) + " out of turn";
     if (row.value == 0 || row.value > kMaxTextBytes) return place + "string of impossible length";
@@ -78,6 +79,7 @@ void RecordReader::State::scan() {
       defect(std::move(fault));
       break;
     }
+    if (!known(row.kind)) ++unknown;
     if (row.kind == static_cast<std::uint16_t>(Kind::end)) {
       ended = true;
       check_end(row, at, total);
@@ -152,6 +154,9 @@ const std::vector<std::string>& RecordReader::defects() const {
 }
 bool RecordReader::killed() const {
   return state_->killed;
+}
+std::uint64_t RecordReader::unknown_rows() const {
+  return state_->unknown;
 }
 FileSummary RecordReader::summary() const {
   return state_->summary;

@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "results/record/names.hpp"
 #include "results/record/record.hpp"
 #include "results/record/writer.hpp"
 #include "scenarios/base/error.hpp"
@@ -33,20 +34,22 @@ class RecordReader {
   const std::vector<std::string>& defects() const;  // none: complete and intact
   bool killed() const;                              // closed by its host with EndCode::killed
   FileSummary summary() const;                      // as the manifest should say
+  std::uint64_t unknown_rows() const;               // of kinds that this version does not know: skipped
   // The string of an index; "" for 0 and for indices never defined.
   std::string_view text(std::uint32_t index) const;
   std::uint32_t text_count() const;  // indices go from 1 to this
 
   // All rows before the end row or the first defect, in order; the bytes of strings lie between them.
   std::span<const Row> raw_rows() const;
-  // Calls visit(row) for each row but text and end.
+  // Calls visit(row) for each row but text and end, and those of unknown kinds.
   template <typename Visit>
   void for_each(Visit&& visit) const {
     const auto rows = raw_rows();
+    const bool all_known = unknown_rows() == 0;
     for (std::size_t i = 0; i < rows.size(); ++i) {
       if (rows[i].kind == static_cast<std::uint16_t>(Kind::text)) {
         i += static_cast<std::size_t>((rows[i].value + sizeof(Row) - 1) / sizeof(Row));
-      } else {
+      } else if (all_known || known(rows[i].kind)) {
         visit(rows[i]);
       }
     }

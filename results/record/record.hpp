@@ -73,6 +73,7 @@ enum class Kind : std::uint16_t {
   commit = 57,
   log_digest = 58,  // ordered topics, later
   trace = 59,       // hash = trace hash of this engine (all inputs and outputs), value = calls covered
+  clock = 60,  // from time_ns on, on this file's clock domain: extra = offset, value = uncertainty (as in the header)
 
   // Plan rows.
   started = 80,   // process `value` (plan index) incarnation
@@ -113,7 +114,8 @@ struct Row {  // 96 bytes; fields that a kind does not use are 0
 static_assert(sizeof(Row) == 96 && std::is_trivially_copyable_v<Row>);
 
 // A `split` row, by field: parts of delivered - intended; they sum to it exactly.
-//   intended_ns = propagation, sent_ns = serialisation, hash = queueing (links and pacing), value = repair, extra =
-//   broker (CPU and waiting for it, at clients and brokers); last = floor_ns of the pair of harbours.
+//   intended_ns = propagation, sent_ns = serialisation, hash = queueing (links and pacing), value = repair, last =
+//   consensus (waiting for a quorum; 0 in realtime topics), extra = broker (CPU and waiting for it, at clients and
+//   brokers); code = floor_ns of the pair of harbours.
 
 }  // namespace portolan::record

@@ -72,6 +72,7 @@ void Run::write(const std::string& folder) const {
       const plan::Process& p = plan.processes[f.process];
       header = record::make_header(f.writer, f.process, p.id, f.incarnation, p.node, p.name, plan.seed, sha);
     }
+    header.clock_domain = f.clock_domain;
     auto writer = record::RecordWriter::create(folder + "/records/" + f.name, header);
     for (const LogicalRow& r : f.rows) {
       Row row = r.row;
@@ -84,7 +85,7 @@ void Run::write(const std::string& folder) const {
   for (const LogicalFile& f : files) {
     const record::FileSummary summary = write_one(f);
     Row row;
-    row.time_ns = plan.duration_ns + plan.drain_ns;
+    for (const LogicalRow& r : runner.rows) row.time_ns = std::max(row.time_ns, r.row.time_ns);
     row.value = summary.rows;
     row.hash = summary.hash;
     last.rows.push_back({Kind::file, row, "", f.name});

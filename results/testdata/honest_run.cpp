@@ -323,7 +323,7 @@ void Model::deliver(Index stream, const Life& publisher, std::vector<Sent>& sent
     row.hash = row.value = 0;
     Row split = row;
     split.flags = repaired ? record::kFlagRepaired : std::uint16_t{0};
-    split.last = static_cast<std::uint64_t>(floor);
+    split.code = static_cast<std::uint32_t>(floor);
     split.intended_ns = 2 * floor;
     split.sent_ns = 100'000;
     split.value = static_cast<std::uint64_t>(repair);
@@ -393,6 +393,9 @@ void Model::audits() {
       counter(f, at, "received", of(Kind::received));
       counter(f, at, "delivered", of(Kind::deliver));
       counter(f, at, "gaps", of(Kind::gap));
+      std::uint64_t told = 0;
+      for (const std::size_t g : app.find(Kind::gap)) told += app.rows[g].row.last - app.rows[g].row.sequence + 1;
+      counter(f, at, "gap_messages", told);
       counter(f, at, "unsplit", 0);
     } else {
       counter(f, at, "detached", 0);
@@ -446,6 +449,7 @@ void Model::runner() {
   }
   row.value = 1;
   put(f, end(), Kind::fidelity, row, "", "virtual_time");
+  put(f, end(), Kind::fidelity, row, "", "runner=sim");
   row.hash = 77;
   put(f, end(), Kind::trace, row);
   std::stable_sort(f.rows.begin(), f.rows.end(),

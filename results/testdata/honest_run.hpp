@@ -30,6 +30,7 @@ struct LogicalFile {
   Index process = plan::kNone;
   std::uint32_t incarnation = 0;
   std::string name;
+  std::uint32_t clock_domain = 0;
   record::EndCode end = record::EndCode::finished;
   std::vector<LogicalRow> rows;
 

@@ -11,7 +11,7 @@ GOOD, BAD, WARN = "#1b6b45", "#a3241c", "#8a5a00"
 SERIES = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#B8860B", "#56B4E9", "#5b4b8a", "#333333"]
 # Where a delivery's time went, in the order in which it is stacked: colour and hatch.
 PARTS = {"propagation": ("#b4c4d2", ""), "serialisation": ("#56B4E9", "///"), "queueing": ("#E69F00", "..."),
-         "repair": ("#D55E00", "xxx"), "broker": ("#0072B2", "")}
+         "repair": ("#D55E00", "xxx"), "consensus": ("#CC79A7", "\\\\\\"), "broker": ("#0072B2", "")}
 FAULTS = {"cut": BAD, "partition": BAD, "degrade": "#9a6400", "kill": "#6a1b9a", "restart": "#6a1b9a",
           "pause": "#00695c", "clock-skew": "#455a64", "corrupt-disk": "#6a1b9a", "lose-control": "#455a64"}
 PIXELS_PER_INCH = 160

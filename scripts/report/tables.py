@@ -161,7 +161,7 @@ def provenance(run):
     records = run.summary.get("records")
     if records:
         rows.append(["records", f"{count(records['files'])} files, {count(records['rows'])} rows, {size(records['bytes'])}"])
-    for key, value in sorted(((run.summary.get("fidelity") or {}).get("measured") or {}).items()):
+    for key, value in sorted(((run.summary.get("fidelity_measured") or {}).get("measured") or {}).items()):
         rows.append([f"fidelity: {key.replace('_', ' ')}", str(value)])
     return table(["what", "value"], [r for r in rows if r[1] not in ("", "None")])
 

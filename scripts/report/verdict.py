@@ -247,7 +247,7 @@ def caveats(run):
     if "placeholder" in (calibration.get("name", "") + calibration.get("source", "")).lower():
         out.append("The processor time charged to brokers and clients comes from placeholder figures of the right order, not from "
                    "measurements: this run foretells no processor limit.")
-    fidelity = run.summary.get("fidelity") or {}
+    fidelity = run.summary.get("fidelity_measured") or {}
     if (fidelity.get("measured") or {}).get("virtual_time"):
         out.append("The network was simulated in virtual time. The brokers are the real engines; links, processors and clocks are models.")
     if fidelity.get("unsplit") and not fidelity.get("splits"):

@@ -176,7 +176,6 @@ void ClientHost::publish(Out& out, const load::Shot& shot) {
     application_->add(record::Kind::refused, row);
   } else {
     ++out.next_sequence;
-    ++published_;
   }
   after_call();
 }
@@ -238,7 +237,6 @@ void ClientHost::on_event(const broker::Event& event) {
       application_->add(record::Kind::cursor, row);
       break;
     case EventKind::gap:
-      ++gap_rows_;
       application_->add(record::Kind::gap, row);
       break;
     case EventKind::detached:
@@ -312,7 +310,7 @@ void ClientHost::on_delivery(const broker::Delivery& delivery) {
   split.hash = static_cast<std::uint64_t>(parts.queueing_ns);
   split.value = static_cast<std::uint64_t>(parts.repair_ns);
   split.extra = parts.broker_ns;
-  split.last = static_cast<std::uint64_t>(floor_to(delivery.publisher));
+  split.code = static_cast<std::uint32_t>(floor_to(delivery.publisher));
   audit_.add(record::Kind::split, split);
 }
 
@@ -322,7 +320,7 @@ void ClientHost::on_stop(record::EndCode code) {
 
 void ClientHost::extra_counters() {
   const broker::ClientCounters& c = engine_->counters();
-  audit_.counter("published", 0, published_);
+  audit_.counter("published", 0, c.published);
   audit_.counter("accepted", 0, c.accepted);
   audit_.counter("received", 0, c.received);
   audit_.counter("client_refused", 0, c.refused);
@@ -330,7 +328,7 @@ void ClientHost::extra_counters() {
   audit_.counter("delivered", 0, c.delivered);
   audit_.counter("client_duplicates_dropped", 0, c.duplicates_dropped);
   audit_.counter("before_cursor", 0, c.before_cursor);
-  audit_.counter("gaps", 0, gap_rows_);
+  audit_.counter("gaps", 0, c.gaps);
   audit_.counter("unsplit", 0, unsplit_);
   audit_.counter("gap_messages", 0, c.gap_messages);
 }

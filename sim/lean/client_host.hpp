@@ -63,7 +63,7 @@ class ClientHost final : public Host {
   std::size_t next_asked_ = 0;
   std::unordered_map<std::uint64_t, std::int64_t> floors_;  // by publisher; looked up only
   std::vector<std::uint8_t> payload_;
-  std::uint64_t cursor_rows_ = 0, gap_rows_ = 0, unsplit_ = 0, published_ = 0;
+  std::uint64_t cursor_rows_ = 0, unsplit_ = 0;
 };
 
 }  // namespace portolan::sim

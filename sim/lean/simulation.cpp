@@ -280,12 +280,14 @@ void Simulation::each_second(std::uint64_t second) {
 }
 
 std::uint64_t Simulation::finish() {
-  record::Row fidelity;
-  fidelity.text = runner_->text("virtual_time");
-  fidelity.value = 1;
-  runner_->add(record::Kind::fidelity, fidelity);
-  fidelity.text = runner_->text(fabric_->fidelity());
-  runner_->add(record::Kind::fidelity, fidelity);
+  const std::string fidelity = std::string("fidelity=") + fabric_->fidelity();
+  for (const std::string_view what : {std::string_view("virtual_time"), std::string_view("runner=sim"),
+                                      std::string_view(fidelity), std::string_view("reassembly=portable")}) {
+    record::Row said;
+    said.text = runner_->text(what);
+    said.value = 1;
+    runner_->add(record::Kind::fidelity, said);
+  }
   std::uint64_t hash = 0;
   for (const auto& host : hosts_) {
     const std::uint64_t parts[2] = {hash, host->trace().value()};

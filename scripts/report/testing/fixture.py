@@ -90,7 +90,7 @@ def _add(many):
 
 
 def _parts(total_ns, suffix="_ns"):
-    share = {"propagation": 0.55, "serialisation": 0.08, "queueing": 0.07, "repair": 0.2, "broker": 0.1}
+    share = {"propagation": 0.55, "serialisation": 0.08, "queueing": 0.07, "repair": 0.2, "consensus": 0.0, "broker": 0.1}
     return {k + suffix: int(v * (total_ns if suffix else 1000)) for k, v in share.items()}
 
 
@@ -161,7 +161,7 @@ def results(plan, verdict="held", lost=0):
         "totals": _add([f["counts"] for f in families]), "families": families, "tenants": tenants, "topics": topics, "faults": faults,
         "repair": {"repair_bytes": 61_000, "repair_datagrams": 58, "lost_bytes": 52_000, "lost_packets": 49, "impaired_bytes": 40_000, "impaired_packets": 38, "ratio_permille": 1173},
         "counters": {"published": 1140, "repair_datagrams": 58}, "high_water": [{"process": "hamburg/main/broker", "name": "slots", "used": 12, "bound": 64}],
-        "versions": None, "fidelity": {"measured": {"virtual_time": 1}, "publish_lateness": _spread(0, 0), "splits": 100, "unsplit": 0},
+        "versions": None, "fidelity_measured": {"measured": {"virtual_time": 1}, "publish_lateness": _spread(0, 0), "splits": 100, "unsplit": 0},
         "records": {"files": 13, "rows": 9000, "bytes": 870_000, "packets": 4000, "verdicts": 0},
         "sha256": {"plan": "ab" * 32, "scenario": plan["scenario_sha256"], "calibration": "ca" * 32, "binaries": {"portolan-sim": "51" * 32}, "bpf": {}},
     }

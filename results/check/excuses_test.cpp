@@ -1,0 +1,100 @@
+// What a fault excuses, and what it must not: only what lies on the way, in time and place. And clocks that drift.
+#include "results/check/lying.hpp"
+
+namespace portolan::check {
+namespace {
+
+plan::Plan degraded_plan() {
+  plan::Plan plan = honest::small_plan();
+  plan::Fault fault = honest::cut(plan, "hamburg", 3 * kSecond, 8 * kSecond);
+  fault.kind = plan::FaultKind::degrade;
+  fault.overlay = true;
+  fault.replaces = {"loss"};
+  fault.impairments.loss.kind = plan::LossKind::uniform;
+  fault.impairments.loss.probability = 500'000'000;
+  plan.faults = {fault};
+  plan.expectations = {{"gaps", plan::ExpectKind::gaps, "#", plan::kNone, 0, 1000, "degraded.yaml:1"}};
+  return plan;
+}
+
+TEST(Excuses, ADegradedLinkExcusesWhoIsDetachedBehindIt) {
+  honest::Run run = honest::run_honestly(degraded_plan());
+  tell_gap(run, kDesk, "berth/7/load", 7 * kSecond, 2);  // from hamburg
+  const Outcome o = outcome_of(run, "near");
+  EXPECT_EQ(o.code, 0) << o.said;
+}
+
+TEST(Excuses, ADegradedLinkElsewhereExcusesNothing) {
+  honest::Run run = honest::run_honestly(degraded_plan());
+  tell_gap(run, "berlin/green/desk", "ais/1/position", 7 * kSecond, 2);  // from rotterdam
+  const Outcome o = outcome_of(run, "far");
+  EXPECT_EQ(o.code, 1) << o.said;
+  EXPECT_TRUE(o.names(Rule::r1)) << o.said;
+}
+
+TEST(Excuses, AChangeOfPathsElsewhereExcusesNothing) {
+  plan::Plan plan = degraded_plan();
+  plan.faults = {honest::cut(plan, "hamburg", 5 * kSecond, 6 * kSecond)};
+  plan.convergence_ns = 2 * kSecond;
+  for (plan::Topic& t : plan.topics) t.retain_ns = kSecond;
+  honest::Run run = honest::run_honestly(plan);
+  tell_gap(run, "berlin/green/desk", "ais/1/position", 6 * kSecond, 1);
+  for (LogicalRow& r : run.app("berlin/green/desk").rows) {  // told late enough for the retention
+    if (r.kind == Kind::gap) r.row.time_ns += 1100 * kMs;
+  }
+  const Outcome o = outcome_of(run, "paths");
+  EXPECT_EQ(o.code, 1) << o.said;
+  EXPECT_TRUE(o.names(Rule::r1)) << o.said;
+}
+
+TEST(Excuses, ARefusalAfterAcceptingIsCoveredByAGap) {
+  plan::Plan plan = degraded_plan();
+  plan.faults.clear();
+  honest::Run run = honest::run_honestly(plan);
+  LogicalFile& crane = run.app(kCrane);
+  const std::uint64_t sequence = tell_gap(run, kDesk, "berth/7/load", 5 * kSecond, 5);
+  for (LogicalRow& r : crane.rows) {
+    if (r.kind == Kind::received && r.row.sequence == sequence) r.kind = Kind::refused, r.row.code = 2;
+  }
+  run.count(kCrane, 1, "received", -1);
+  const Outcome o = outcome_of(run, "covered");
+  EXPECT_EQ(o.code, 0) << o.said;
+}
+
+TEST(Excuses, ASubscriberAwayForGoodDoesNotExcuseEarlierAnswers) {
+  plan::Plan plan = honest::small_plan();
+  plan.faults = {honest::stop(plan, plan::FaultKind::kill, {kPilot}, 7 * kSecond, 0)};
+  plan.expectations.clear();
+  honest::Run run = honest::run_honestly(plan);
+  EXPECT_EQ(outcome_of(run, "away").code, 0);
+  erase_at(run.app(kShip), run.app(kShip).find(Kind::received)[3]);
+  run.count(kShip, 1, "received", -1);
+  const Outcome o = outcome_of(run, "away");
+  EXPECT_EQ(o.code, 1) << o.said;
+  EXPECT_TRUE(o.names(Rule::r6)) << o.said;
+}
+
+TEST(Clocks, ADriftingClockIsSetRightByItsRows) {
+  honest::Run run = honest::run_honestly(honest::small_plan());
+  for (LogicalRow& r : run.runner.rows) {
+    if (r.text == "virtual_time") r.text = "probes";  // a runner in real time
+  }
+  for (LogicalFile* f : {&run.app(kDesk), &run.audit(kDesk)}) {
+    f->clock_domain = 1;
+    for (LogicalRow& r : f->rows) r.row.time_ns += r.row.time_ns < 5 * kSecond ? 3 * kMs : 50 * kMs;
+  }
+  EXPECT_EQ(outcome_of(run, "drift").code, 1);  // parts no longer sum to the latency
+  LogicalFile& audit = run.audit(kDesk);
+  for (const auto& [from, offset] : {std::pair<Ns, Ns>{0, 3 * kMs}, {5 * kSecond + 10 * kMs, 50 * kMs}}) {
+    LogicalRow clock{Kind::clock, {}, "", ""};
+    clock.row.time_ns = from;
+    clock.row.extra = -offset;
+    clock.row.value = 20'000;
+    audit.rows.insert(audit.rows.begin(), clock);
+  }
+  const Outcome o = outcome_of(run, "drift");
+  EXPECT_EQ(o.code, 0) << o.said;
+}
+
+}  // namespace
+}  // namespace portolan::check
