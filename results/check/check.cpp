@@ -43,6 +43,7 @@ Expected<std::unique_ptr<Checked>> check_run(const std::string& folder, const Ch
       std::make_unique<DeliveryJudge>(out->run, *out->timeline, *out->ledger, out->subscribers, out->judgement);
   out->delivery->judge();
   out->audit = judge_audit(out->run, *out->timeline, *out->ledger, out->subscribers, out->judgement);
+  out->links = read_links(out->run, out->judgement);
   if (options.other.empty()) {
     out->judgement.not_applicable(Rule::rule12);
   } else {

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "results/check/expectations.hpp"
+#include "results/check/links.hpp"
 
 namespace portolan::check {
 
@@ -23,6 +24,7 @@ struct Checked {
   std::vector<Subscriber> subscribers;
   std::unique_ptr<DeliveryJudge> delivery;
   Audit audit;
+  std::vector<LinkWay> links;
   Statistics statistics;
   std::vector<Measured> expectations;
   std::string versions;   // versions.json as it is, or ""

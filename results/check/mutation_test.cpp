@@ -421,7 +421,7 @@ TEST(Lies, EveryRunnerRowCounts) {
   for (std::size_t i = 0; i < honest_run().runner.rows.size(); ++i) {
     honest::Run run = honest_run();
     const LogicalRow row = run.runner.rows[i];
-    // Drops on links are nobody's promise; what is left of them decides nothing.
+    // Of totals of drops the seconds may say more.
     if (row.kind == Kind::link_counters && row.text.find("/dropped") != std::string::npos) continue;
     if (row.kind == Kind::fidelity && row.text.find('=') != std::string::npos) continue;  // how it ran, where said
     SCOPED_TRACE(std::string(record::name_of(row.kind)) + " " + row.text + " " + std::to_string(row.row.value));

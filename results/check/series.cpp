@@ -13,6 +13,7 @@ namespace {
 
 constexpr std::size_t kBins = 600;
 constexpr std::size_t kCdf = 200;
+constexpr std::size_t kLinks = 40;
 constexpr Ns kSecond = 1'000'000'000;
 
 // Whole seconds a bin, so that bins of short runs are seconds.
@@ -83,6 +84,36 @@ json marks(const Checked& c) {
   return out;
 }
 
+// The links that were used most (by peak use of what they can carry, then by bytes), in each bin: bytes carried and
+// what could have been, the longest queue and drops.
+json links(const Checked& c, Ns width, std::size_t bins) {
+  std::vector<const LinkWay*> busiest;
+  for (const LinkWay& w : c.links) busiest.push_back(&w);
+  std::stable_sort(busiest.begin(), busiest.end(), [](const LinkWay* a, const LinkWay* b) {
+    return std::pair(a->peak_permille(), a->carried) > std::pair(b->peak_permille(), b->carried);
+  });
+  if (busiest.size() > kLinks) busiest.resize(kLinks);
+  json out = json::array();
+  for (const LinkWay* w : busiest) {
+    std::vector<std::uint64_t> carried(bins), capacity(bins), queue(bins), dropped(bins);
+    std::vector<Ns> queueing(bins);
+    for (const LinkSecond& s : w->seconds) {
+      const std::size_t bin = std::min(bins - 1, static_cast<std::size_t>(std::max<Ns>(0, s.to - 1) / width));
+      carried[bin] += s.carried, capacity[bin] += s.capacity, dropped[bin] += s.dropped;
+      queue[bin] = std::max(queue[bin], s.queue_bytes_max);
+      queueing[bin] = std::max(queueing[bin], s.queueing_max);
+    }
+    out.push_back({{"link", c.run.plan.links[w->link].name},
+                   {"way", w->reverse ? "b_to_a" : "a_to_b"},
+                   {"carried_bytes", carried},
+                   {"capacity_bytes", capacity},
+                   {"queue_bytes_max", queue},
+                   {"queueing_max_ns", queueing},
+                   {"dropped", dropped}});
+  }
+  return out;
+}
+
 }  // namespace
 
 std::string series_json(const Checked& c) {
@@ -119,6 +150,7 @@ std::string series_json(const Checked& c) {
               {"faults", marks(c)},
               {"repair_datagrams", growth(c.run, "repair_datagrams", width, bins)},
               {"packets_lost", growth(c.run, "packets_lost", width, bins)},
+              {"links", links(c, width, bins)},
               {"families", json::array()}};
   for (std::size_t f = 0; f < families.size(); ++f) {
     json family = of(series[f]);

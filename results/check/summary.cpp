@@ -14,6 +14,7 @@ namespace {
 
 constexpr std::size_t kMaxTopics = 5'000;  // listed one by one; families always are
 constexpr std::size_t kMaxMarks = 5'000;
+constexpr std::size_t kMaxLinks = 10'000;
 
 json of(const Spread& s) {
   return {{"count", s.count}, {"min_ns", s.min},   {"p50_ns", s.p50}, {"p90_ns", s.p90},
@@ -177,6 +178,26 @@ json marks(const Checked& c) {
   return out;
 }
 
+json links(const Checked& c) {
+  json out = json::array();
+  for (const LinkWay& w : c.links) {
+    if (out.size() == kMaxLinks) break;
+    out.push_back({{"link", c.run.plan.links[w.link].name},
+                   {"way", w.reverse ? "b_to_a" : "a_to_b"},
+                   {"packets", w.packets},
+                   {"bytes", w.bytes},
+                   {"carried_bytes", w.carried},
+                   {"utilisation_permille", w.mean_permille()},
+                   {"utilisation_peak_permille", w.peak_permille()},
+                   {"peak_bps", w.peak_bps()},
+                   {"queue_bytes_max", w.queue_bytes_max},
+                   {"queueing_max_ns", w.queueing_max},
+                   {"dropped", w.dropped},
+                   {"dropped_bytes", w.dropped_bytes}});
+  }
+  return out;
+}
+
 json versions(const Checked& c) {
   if (c.versions.empty()) return nullptr;
   json parsed = json::parse(c.versions, nullptr, false);
@@ -212,6 +233,7 @@ std::string summary_json(const Checked& c) {
               {"repair", repair(c)},
               {"counters", c.audit.totals},
               {"high_water", marks(c)},
+              {"links", links(c)},
               {"versions", versions(c)}};
   out["reasons"] = json::array();
   for (const Finding& f : c.judgement.findings()) out["reasons"].push_back(of(f));

@@ -76,6 +76,10 @@ std::string_view name_of(Kind kind) {
       return "link_counters";
     case Kind::fidelity:
       return "fidelity";
+    case Kind::link_load:
+      return "link_load";
+    case Kind::link_drops:
+      return "link_drops";
   }
   return "";
 }

@@ -84,6 +84,8 @@ enum class Kind : std::uint16_t {
   file = 85,           // manifest: text = file name, value = its rows, hash = XXH3-64 of the whole file
   link_counters = 86,  // text = "link/direction/what", value = total
   fidelity = 87,       // text = what, value, the run's own measured fidelity
+  link_load = 88,      // a link's second, from intended_ns to time_ns: results/RECORDS.md
+  link_drops = 89,     // text = "link/direction/reason", value = packets, last = bytes, in that second
 };
 
 enum class EndCode : std::uint32_t { finished = 0, killed = 1 };

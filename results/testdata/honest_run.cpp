@@ -445,6 +445,16 @@ void Model::runner() {
         row.value = 1000;
         put(f, end(), Kind::link_counters, row, "", link.name + way + what);
       }
+      const std::string name = link.name + std::string(way).substr(0, 7);
+      for (Ns from = 0; from < end(); from += end() / 2) {
+        Row load;
+        load.intended_ns = from;
+        load.sequence = load.last = load.value = 500;
+        put(f, from + end() / 2, Kind::link_load, load, "", name);
+        Row drops;
+        drops.value = drops.last = 500;
+        put(f, from + end() / 2, Kind::link_drops, drops, "", name + "/loss");
+      }
     }
   }
   row.value = 1;

@@ -69,6 +69,9 @@ class Fabric {
   // At the end of the run: closes what it wrote.
   virtual Expected<void> finish() { return {}; }
   const FabricCounters& counters() const { return counters_; }
+  link::Load take_load(plan::Index link, bool reverse, std::uint64_t now_ns) {
+    return directions_[2 * link + (reverse ? 1 : 0)].take_load(now_ns);
+  }
   const link::LinkModel& direction(plan::Index link, bool reverse) const {
     return directions_[2 * link + (reverse ? 1 : 0)];
   }

@@ -9,6 +9,8 @@
 #include <chrono>
 #include <cstdio>
 
+#include "sim/lean/link_rows.hpp"
+
 namespace portolan::sim {
 
 namespace {
@@ -262,6 +264,7 @@ void Simulation::each_second(std::uint64_t second) {
   for (const auto& host : hosts_) {
     if (host->alive() && !host->paused()) host->sample_counters();
   }
+  write_link_loads(*runner_, plan_, *fabric_, now_ns());
   const auto wall = std::chrono::steady_clock::now() - began_;
   const auto wall_ns = static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(wall).count());
   if (options_.wall_limit_ns > 0 && wall_ns > options_.wall_limit_ns) result_.wall_limit_hit = true;
@@ -294,6 +297,7 @@ std::uint64_t Simulation::finish() {
     hash = XXH3_64bits(parts, sizeof parts);
   }
   for (plan::Index p = 0; p < plan_.processes.size(); ++p) stop(p, record::StopCause::end_of_run);
+  write_link_loads(*runner_, plan_, *fabric_, now_ns());
   link_counters();
   for (const ClosedFile& file : folder_.files()) {
     record::Row row;

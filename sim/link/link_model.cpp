@@ -248,6 +248,58 @@ std::uint64_t LinkModel::queued_bytes(std::uint64_t now_ns) {
   return queue_bytes_;
 }
 
+std::uint64_t LinkModel::capacity_bytes(std::uint64_t from_ns, std::uint64_t to_ns) const {
+  unsigned_int128 work = 0;
+  for (std::size_t i = 0; i < segments_.size() && segments_[i].from_ns < to_ns; ++i) {
+    const std::uint64_t start = std::max(from_ns, segments_[i].from_ns);
+    const std::uint64_t end = i + 1 < segments_.size() ? std::min(to_ns, segments_[i + 1].from_ns) : to_ns;
+    if (end <= start || !segments_[i].up) continue;
+    const plan::Impairments& is = sets_[segments_[i].impairments].is;
+    if (!is.rate_trace_ms.empty()) {
+      work += static_cast<unsigned_int128>(opportunity_from(is, end) - opportunity_from(is, start)) * opportunity_work;
+    } else {
+      work += static_cast<unsigned_int128>(end - start) * is.rate_bps;
+    }
+  }
+  return static_cast<std::uint64_t>(work / work_per_byte);
+}
+
+Load LinkModel::take_load(std::uint64_t now_ns) {
+  Load total;
+  total.from_ns = last_load_.to_ns;
+  total.to_ns = now_ns;
+  std::uint64_t kept_off = 0;  // never came to the wire
+  for (std::size_t k = 0; k < traffic_kinds; ++k) {
+    total.packets += counters_.offered[k];
+    total.bytes += counters_.offered_bytes[k];
+    for (std::size_t d = 1; d < drop_reasons; ++d) {
+      total.dropped[d] += counters_.dropped[k][d];
+      total.dropped_bytes[d] += counters_.dropped_bytes[k][d];
+    }
+  }
+  for (const Drop d : {Drop::down, Drop::too_big, Drop::queue_full, Drop::codel})
+    kept_off += total.dropped_bytes[static_cast<std::size_t>(d)];
+  // What was let in less what still waits: the wire never rests while something does.
+  const std::uint64_t waits = free_ns_ > now_ns ? capacity_bytes(now_ns, free_ns_) : 0;
+  const std::uint64_t let_in = total.bytes - kept_off;
+  total.carried_bytes = std::max(last_load_.carried_bytes, let_in - std::min(let_in, waits));
+  Load since = total;
+  since.packets -= last_load_.packets;
+  since.bytes -= last_load_.bytes;
+  since.carried_bytes -= last_load_.carried_bytes;
+  for (std::size_t d = 1; d < drop_reasons; ++d) {
+    since.dropped[d] -= last_load_.dropped[d];
+    since.dropped_bytes[d] -= last_load_.dropped_bytes[d];
+  }
+  since.capacity_bytes = capacity_bytes(since.from_ns, now_ns);
+  since.queue_bytes_max = last_load_.queue_bytes_max;
+  since.queueing_ns_max = last_load_.queueing_ns_max;
+  last_load_ = total;
+  leave_queue(now_ns);
+  last_load_.queue_bytes_max = queue_bytes_;
+  return since;
+}
+
 Fate LinkModel::drop(Drop why, Traffic kind, std::uint32_t bytes, Fate fate) {
   ++counters_.dropped[at(kind)][static_cast<std::size_t>(why)];
   counters_.dropped_bytes[at(kind)][static_cast<std::size_t>(why)] += bytes;
@@ -288,6 +340,8 @@ Fate LinkModel::send(std::uint64_t now_ns, std::uint32_t wire_bytes, Traffic kin
     counters_.queue_bytes_max = std::max(counters_.queue_bytes_max, backlog);
     counters_.queue_packets_max = std::max<std::uint64_t>(counters_.queue_packets_max, queue_.size());
     counters_.queueing_ns_max = std::max(counters_.queueing_ns_max, std::min(wire.start_ns, cut_ns) - now_ns);
+    last_load_.queue_bytes_max = std::max(last_load_.queue_bytes_max, backlog);
+    last_load_.queueing_ns_max = std::max(last_load_.queueing_ns_max, std::min(wire.start_ns, cut_ns) - now_ns);
   }
   if (queue.kind == plan::QueueKind::codel && wire.start_ns < cut_ns &&
       codel_drops(queue, wire.start_ns, fate.queueing_ns, queue_bytes_)) {

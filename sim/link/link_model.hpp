@@ -70,6 +70,18 @@ struct Counters {
 // A draw of jitter, from 64 random bits.
 std::uint64_t jitter_ns(const plan::Jitter& model, std::uint64_t bits);
 
+// What a link did since it was last asked; sums to the counters above.
+struct Load {
+  std::uint64_t from_ns = 0, to_ns = 0;
+  std::uint64_t packets = 0, bytes = 0;  // offered, all kinds
+  std::uint64_t carried_bytes = 0;       // left on the wire, those that are lost on the way included
+  std::uint64_t capacity_bytes = 0;      // that the wire could have carried; 0: unlimited, or down
+  std::uint64_t queue_bytes_max = 0;
+  std::uint64_t queueing_ns_max = 0;
+  std::array<std::uint64_t, drop_reasons> dropped{};  // packets
+  std::array<std::uint64_t, drop_reasons> dropped_bytes{};
+};
+
 // A stretch of time with one set of impairments. The first starts at 0, the last has no end.
 struct Segment {
   std::uint64_t from_ns = 0;
@@ -93,6 +105,10 @@ class LinkModel {
   bool burst(std::uint64_t at_ns) const;
   const std::vector<Segment>& segments() const { return segments_; }
   const Counters& counters() const { return counters_; }
+  // The load since the last call. Times must not go back.
+  Load take_load(std::uint64_t now_ns);
+  // What the wire can carry in this time by its rate or trace; 0 while it is unlimited or down.
+  std::uint64_t capacity_bytes(std::uint64_t from_ns, std::uint64_t to_ns) const;
   // Bytes waiting for the wire now (the packet being serialised is no longer in the queue).
   std::uint64_t queued_bytes(std::uint64_t now_ns);
 
@@ -153,6 +169,7 @@ class LinkModel {
   std::array<std::uint64_t, traffic_kinds> index_{};
   std::array<std::uint64_t, traffic_kinds> last_delivery_ns_{};
   Counters counters_;
+  Load last_load_;  // totals up to the last take_load, but for the marks: since then
 };
 
 }  // namespace portolan::link

@@ -509,5 +509,55 @@ TEST(Mtu, LongerPacketsVanishAndTakeNoneOfTheRate) {
   EXPECT_EQ(model.counters().dropped[0][static_cast<std::size_t>(Drop::too_big)], 2u);
 }
 
+// What a link says of each second adds up to what went over it, and names the second in which it went.
+TEST(LinkLoad, SecondsAddUpAndAFullWireIsFullyUsed) {
+  plan::Impairments is;
+  is.rate_bps = 8'000'000;  // 1 MB/s
+  is.queue.bytes = 300'000;
+  is.loss.kind = plan::LossKind::uniform;
+  is.loss.probability = 100'000'000;
+  LinkModel model = model_of(is);
+  // 1.2 MB/s for a second and a half, then nothing: 300 kB wait after the second, some are refused.
+  for (std::uint64_t i = 0; i < 1800; ++i) {
+    if (i == 1200) {
+      const Load first = model.take_load(second);
+      EXPECT_EQ(first.packets, 1200u);
+      EXPECT_EQ(first.capacity_bytes, 1'000'000u);
+      EXPECT_NEAR(static_cast<double>(first.carried_bytes), 1e6, 2000.0);
+      EXPECT_NEAR(static_cast<double>(first.queue_bytes_max), 200'000.0, 3000.0);
+    }
+    model.send(i * second / 1200, 1000, Traffic::data);
+  }
+  const Load rest = model.take_load(2 * second);
+  EXPECT_EQ(rest.packets, 600u);
+  EXPECT_NEAR(static_cast<double>(rest.queue_bytes_max), 299'000.0, 1500.0);
+  EXPECT_NEAR(static_cast<double>(rest.queueing_ns_max), 0.3e9, 3e6);
+  EXPECT_EQ(rest.dropped[static_cast<std::size_t>(Drop::queue_full)], drops(model, Drop::queue_full));
+  EXPECT_EQ(rest.dropped_bytes[static_cast<std::size_t>(Drop::queue_full)], 1000 * drops(model, Drop::queue_full));
+  EXPECT_LT(rest.dropped[static_cast<std::size_t>(Drop::loss)], drops(model, Drop::loss));
+  const std::uint64_t let_in = 1'800'000 - 1000 * drops(model, Drop::queue_full);
+  EXPECT_NEAR(static_cast<double>(rest.carried_bytes), static_cast<double>(let_in) - 1e6, 2000.0);
+  const Load idle = model.take_load(3 * second);
+  EXPECT_EQ(idle.packets + idle.bytes + idle.carried_bytes + idle.queue_bytes_max, 0u);
+}
+
+TEST(LinkLoad, CapacityFollowsFaultsAndTraces) {
+  plan::Impairments is;
+  is.rate_bps = 8'000'000;
+  is.queue.bytes = 300'000;
+  plan::Plan plan = plan_of(is);
+  plan.faults = {fault_of(plan::FaultKind::cut, second / 2, second)};
+  LinkModel cut = model_of(plan);
+  EXPECT_EQ(cut.capacity_bytes(0, 2 * second), 1'500'000u);
+  EXPECT_EQ(cut.capacity_bytes(second / 2, second), 0u);
+  plan::Impairments trace;
+  trace.rate_trace_ms = {1, 2, 5, 10};
+  trace.queue.bytes = 300'000;
+  // The opportunity at the very end is the next second's.
+  EXPECT_EQ(model_of(trace).capacity_bytes(0, second), 399u * 1500);
+  EXPECT_EQ(model_of(trace).capacity_bytes(second, 2 * second), 400u * 1500);
+  EXPECT_EQ(model_of(plan::Impairments{}).capacity_bytes(0, second), 0u);
+}
+
 }  // namespace
 }  // namespace portolan::link
