@@ -403,6 +403,8 @@ std::uint32_t Endpoint::high_water(std::span<HighWater> out) const {
       {"session.events", st.events.most(), st.events.count()},
       {"session.replies", st.replies.most(), st.replies.count()},
       {"session.transmits", st.buffers.most(), st.buffers.count()},
+      {"session.credit_bytes", st.credit_high, st.limits.credit_bytes},
+      {"session.repair_bytes", st.repair_high, st.repair_high_bound},
   };
   const auto n = std::min(out.size(), std::size(all));
   std::copy_n(all, n, out.begin());

@@ -52,6 +52,7 @@ void Endpoint::State::start_session(Session& s) {
   s.out.reset(s.page_table, std::bit_ceil(std::max<std::uint32_t>(limits.window_packets / session::kPagePackets, 4)));
   s.pacer.reset(s.options.rate_bps != 0 ? s.options.rate_bps : 1'000'000'000, kMillisecond);
   s.repair_pacer.reset(s.pacer.rate_bps() / 4, 20 * kMillisecond);
+  s.repair_window = {};
   s.last_received_ns = now.mono_ns;
   s.bytes_received = 0;
   s.ce_marks = 0;

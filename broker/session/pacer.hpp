@@ -31,4 +31,27 @@ class Pacer {
   std::uint64_t free_at_ns_ = 0;
 };
 
+// What repair sent within a second, beside what its share of the rate lets it send: whoever judges a run reads the
+// worst of these. Counts what left, whatever the pacer said.
+class RepairWindow {
+ public:
+  void sent(std::uint64_t now_ns, std::uint64_t bytes, std::uint64_t rate_bps) {
+    if (used_ == 0 || now_ns - since_ns_ >= kWindowNs) {
+      since_ns_ = now_ns;
+      used_ = rate_bps_ = 0;
+    }
+    used_ += bytes;
+    rate_bps_ = std::max(rate_bps_, rate_bps);
+    // The burst, the datagram that the last token let go, and one for each time that the debt was forgiven.
+    const std::uint64_t elapsed = now_ns - since_ns_;
+    bound_ = rate_bps_ / 8 * (elapsed + kBurstNs) / 1'000'000'000 + (3 + elapsed / 100'000'000) * 1'400;
+  }
+  std::uint64_t used() const { return used_; }
+  std::uint64_t bound() const { return bound_; }
+
+ private:
+  static constexpr std::uint64_t kWindowNs = 1'000'000'000, kBurstNs = 20'000'000;
+  std::uint64_t since_ns_ = 0, used_ = 0, rate_bps_ = 0, bound_ = 0;
+};
+
 }  // namespace portolan::broker::session

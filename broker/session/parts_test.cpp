@@ -156,6 +156,28 @@ TEST(SentPackets, MatchesAPlainModel) {
   for (std::uint32_t i = 0; i < 40; ++i) EXPECT_NE(pool.take(), kNil) << "a page leaked";
 }
 
+// What the pacer lets go stays within the bound that runs are judged by, at any rate; who does not ask it does not.
+TEST(RepairWindow, APacedSenderKeepsTheBoundAndAHastyOneBreaksIt) {
+  for (const std::uint64_t rate : {8'000ull, 1'000'000ull, 250'000'000ull, 10'000'000'000ull}) {
+    Pacer pacer;
+    pacer.reset(rate, 20'000'000);
+    RepairWindow paced, hasty;
+    std::uint64_t now = 5'000'000'000;
+    for (int i = 0; i < 5'000; ++i) {
+      now = std::max(now, pacer.ready_at());
+      pacer.charge(now, 1'400);
+      paced.sent(now, 1'400, rate);
+      ASSERT_LE(paced.used(), paced.bound()) << rate << " datagram " << i;
+    }
+    bool broken = false;
+    for (std::uint64_t i = 0; i < 100'000 && !broken; ++i) {
+      hasty.sent(5'000'000'000 + i * 100, 1'400, rate);
+      broken = hasty.used() > hasty.bound();
+    }
+    EXPECT_TRUE(broken) << rate;
+  }
+}
+
 TEST(Pacer, KeepsTheRateAndBoundsTheBurst) {
   Pacer pacer;
   pacer.reset(8'000'000, kMs);  // a byte each us

@@ -200,6 +200,7 @@ Drop Endpoint::State::admit_record(Session& s, const ptl_record& record, std::sp
     return Drop::buffers_full;
   }
   s.credit_came += bytes + PTL_RECORD_BYTES;
+  credit_high = std::max(credit_high, s.credit_came - s.credit_taken);
   const std::uint32_t at = items.take();
   InItem& item = items[at];
   item.handle = s.handle;

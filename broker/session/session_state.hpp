@@ -225,6 +225,7 @@ struct Session {
   session::SentPackets out;
   session::Rtt rtt;
   session::Pacer pacer, repair_pacer;
+  session::RepairWindow repair_window;
   ptl_window* window = nullptr;
   std::uint32_t* page_table = nullptr;
   std::uint64_t last_received_ns = 0, grace_until_ns = 0;

@@ -46,6 +46,8 @@ struct Endpoint::State {
   ResetTokens reset_tokens;
   Now now;  // of the last call that told it
   EndpointCounters counters;
+  std::uint64_t credit_high = 0;  // most bytes that one peer had here, admitted and not yet taken
+  std::uint64_t repair_high = 0, repair_high_bound = 1;  // of one session's second: the nearest to its bound
 
   Session* sessions = nullptr;
   Peer* peers = nullptr;

@@ -85,6 +85,11 @@ void Endpoint::State::finish(Session& s, Transmit& out, std::uint32_t buffer, st
     ++counters.repair_datagrams;
     counters.repair_bytes += bytes;
     s.repair_pacer.charge(now.mono_ns, bytes);
+    s.repair_window.sent(now.mono_ns, bytes, s.repair_pacer.rate_bps());
+    if (s.repair_window.used() * repair_high_bound > repair_high * s.repair_window.bound()) {
+      repair_high = s.repair_window.used();
+      repair_high_bound = s.repair_window.bound();
+    }
   }
 }
 

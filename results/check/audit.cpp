@@ -13,8 +13,9 @@ using record::Row;
 
 namespace {
 
-constexpr Ns kRowsEnd = 1'500'000'000;    // counters are written each second, and at the end
-constexpr Ns kPeerGone = 15'000'000'000;  // by then a broker has noticed that a peer is dead, and said so
+constexpr Ns kRowsEnd = 1'500'000'000;     // counters are written each second, and at the end
+constexpr std::uint32_t kOverCredit = 22;  // broker::Drop: a sender of ours does not do that
+constexpr Ns kPeerGone = 15'000'000'000;   // by then a broker has noticed that a peer is dead, and said so
 
 // What one audit file says, summed up.
 struct Book {
@@ -136,6 +137,10 @@ Book AuditJudge::read(const RecordFile& file) {
         break;
       case Kind::verdict:
         ++book.verdicts;
+        if (row.code == kOverCredit) {
+          judgement_.fail(Rule::rule8, "sent over its credit", file.name,
+                          fmt::format("row {}: session {:016x} packet {}", row.number, row.hash, row.sequence));
+        }
         break;
       case Kind::counter: {
         std::uint64_t& value = book.counters[{std::string(file.reader.text(row.text)), row.code}];
@@ -202,6 +207,9 @@ void AuditJudge::judge_counters(const RecordFile& file, const Book& book) {
   };
   if (book.counters.empty()) return absent(file, "no counter rows");
   if (book.marks.empty()) absent(file, "no high_water rows");
+  for (const char* bounded : {"session.credit_bytes", "session.repair_bytes"}) {
+    if (!book.marks.contains(bounded)) absent(file, bounded);
+  }
   if (book.traces != 1) absent(file, "not one trace row");
   if (value("datagrams_in") == nullptr) absent(file, "no counter datagrams_in");
   const auto agree = [&](const char* name, std::uint64_t rows, const char* what) {

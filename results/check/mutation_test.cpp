@@ -247,6 +247,20 @@ std::vector<Lie> lies() {
                  }});
   out.push_back(
       {"marks_differ", 1, Rule::rule7, [](Run& run) { run.audit(kDesk).nth(Kind::packets, 1).row.value = 7; }});
+  for (const char* pool : {"session.credit_bytes", "session.repair_bytes"}) {
+    const auto of = [pool](LogicalFile& f) -> LogicalRow& {
+      for (LogicalRow& r : f.rows) {
+        if (r.kind == Kind::high_water && r.text == pool) return r;
+      }
+      throw std::out_of_range(pool);
+    };
+    out.push_back({std::string("over_") + pool, 1, Rule::rule8,
+                   [of](Run& run) { of(run.audit("berlin/blue/broker")).row.value = 65; }});
+    out.push_back({std::string("no_") + pool, 2, Rule::records,
+                   [of](Run& run) { of(run.audit("berlin/blue/broker")).text = "small_blocks"; }});
+  }
+  out.push_back({"sent_over_its_credit", 1, Rule::rule8,
+                 [](Run& run) { run.audit("berlin/blue/broker").nth(Kind::verdict, 0).row.code = 22; }});
   out.push_back(
       {"over_bound", 1, Rule::rule8, [](Run& run) { run.audit(kDesk).nth(Kind::high_water, 0).row.value = 65; }});
   out.push_back(

@@ -384,7 +384,9 @@ void Model::audits() {
     }
     Row mark;
     mark.value = 40, mark.sequence = 64;
-    put(f, at, Kind::high_water, mark, "", "small_slots");
+    for (const char* pool : {"small_slots", "session.credit_bytes", "session.repair_bytes"}) {
+      put(f, at, Kind::high_water, mark, "", pool);
+    }
     if (plan_.processes[f.process].kind == plan::ProcessKind::client) {
       const LogicalFile& app = file(record::Writer::application, f.process, f.incarnation);
       const auto of = [&](Kind kind) { return static_cast<std::uint64_t>(app.find(kind).size()); };
