@@ -10,6 +10,7 @@ import sys
 import bench
 import build
 import children
+import compare
 import explore
 import rehearse
 from options import Cannot, Usage, help_text, parse
@@ -61,6 +62,8 @@ def main(words):
     must_exist(options.arguments)
     if options.verb == "run":
         return rehearse.run(options, lambda: ready(options))
+    if options.verb == "compare":
+        return compare.main(*options.sides(), "--json" in options, options.get("--tolerance", compare.TOLERANCE))
     if options.verb == "report":
         ready(options)
         out = options.get("--out") or os.path.join(options.arguments[0], "report")

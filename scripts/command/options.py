@@ -32,6 +32,8 @@ VERBS = {
     "explore": ("SCENARIO", 1, 1,
                 {"--seeds": "N", "--from": "N", "--faults": "KIND,...", "--most": "N", "--jobs": "N", "--out": "DIR", "--yes": None},
                 "random fault schedules until a rule breaks; then the smallest that breaks it"),
+    "compare": ("BASE... -- NEW...", 2, None, {"--tolerance": "P", "--json": None},
+                "regression gate: runs before a change beside runs after it, several seeds each"),
     "report": ("RUN...", 1, None, {"--out": "DIR", "--yes": None}, "HTML with plots and a map"),
 }
 
@@ -39,7 +41,6 @@ BENCHES = ("sim", "session", "accept", "crypto", "link")
 
 LATER_VERBS = {
     "agree": "how far two runs disagree (it needs runs on emu or hw)",
-    "compare": "the regression gate",
     "ps": "emulation", "exec": "emulation", "down": "emulation",
 }
 
@@ -62,6 +63,11 @@ class Options:
         self.verb = verb
         self.arguments = []
         self.values = {}
+        self.split = None  # how many arguments stand before "--"
+
+    def sides(self):
+        """The arguments before and after "--"."""
+        return self.arguments[:self.split], self.arguments[self.split:]
 
     def get(self, name, default=None):
         return self.values.get(name, default)
@@ -114,6 +120,11 @@ def convert(name, text):
         return integer(name, text, 1, 1000)
     if name in ("--seeds", "--from", "--most", "--jobs"):
         return integer(name, text, 0 if name == "--from" else 1, 10**6)
+    if name == "--tolerance":
+        found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?) ?%", text.strip())
+        if not found:
+            raise Usage(f'{name} {text}: a share is needed, such as "5 %"')
+        return float(found[1]) / 100
     if name == "--wall-limit":
         return seconds(name, text)
     if not text:
@@ -138,6 +149,7 @@ def parse(words):
         word = words.pop(0)
         if word == "--" and not only_arguments:
             only_arguments = True
+            options.split = len(options.arguments)
         elif word.startswith("-") and word != "-" and not only_arguments:
             take_option(options, known, word, words)
         else:
@@ -150,6 +162,8 @@ def parse(words):
             raise Usage(f'bench: no benchmark "{name}"{nearest(name, BENCHES)}; available: {", ".join(BENCHES)}')
     if verb == "explore" and "--seeds" not in options:
         raise Usage("explore needs --seeds N: how many fault schedules to try")
+    if verb == "compare" and (options.split is None or not all(options.sides())):
+        raise Usage("compare takes runs on both sides of a --: scripts/portolan compare BASE... -- NEW...")
     if verb == "records" and "--csv" not in options:
         raise Usage("records prints as CSV only, for now: add --csv")
     if "--pcap" in options and options.get("--fidelity") != "full":

@@ -12,7 +12,7 @@ MOST_LINKS = 14
 # Why a link dropped a packet (sim/link/, `Drop`): colour, hatch, and what people call it; others take the next grey.
 REASONS = {"loss": ("#D55E00", "xxx", "lost"), "burst": ("#E69F00", "...", "lost in a burst"),
            "queue_full": ("#56B4E9", "///", "queue full"), "codel": ("#0072B2", "", "dropped early (CoDel)"),
-           "cut": ("#5b4b8a", "", "under way when cut"), "down": ("#333333", "", "link down")}
+           "cut": ("#5b4b8a", "", "under way when cut"), "down": ("#333333", "", "link down"), "too_big": ("#CC79A7", "\\\\\\", "longer than the MTU")}
 
 
 def by_link(run):

@@ -24,6 +24,7 @@ sys.dont_write_bytecode = True
 
 USAGE, CANNOT = 64, 69
 MOST_EXAMPLES = 6
+LEADING = 3  # figures for whoever reads no further than the first screen
 
 try:
     import jinja2
@@ -31,6 +32,7 @@ try:
     import chart
     import compare
     import latency
+    import links
     import losses
     import split
     import tables
@@ -116,7 +118,7 @@ def pictures(run, prefix, output):
     out = {"map": embedded(prefix + "map", "The network", output, None if run.plan["harbours"] else "the plan has no harbours",
                            lambda path: chart.draw(run.plan, path), lambda: chart.alt(run.plan), lambda: map_caption(run),
                            chart.tables(run.plan))}
-    for module in (timeline, latency, split, losses):
+    for module in (timeline, latency, split, links, losses):
         why = module.missing(run)
         out[module.NAME] = embedded(prefix + module.NAME, module.TITLE, output, why, lambda path, m=module: m.draw(run, path),
                                     lambda m=module: m.alt(run), lambda m=module: m.caption(run), {} if why else module.tables(run))
@@ -146,7 +148,8 @@ def section(run, name, identity, prefix, output):
         "id": identity, "name": name, "title": run.title, "word": verdict.WORDS[run.verdict], "sign": verdict.SIGNS[run.verdict],
         "verdict": "none-verdict" if run.verdict == NONE else run.verdict, "sentence": verdict.sentence(run),
         "troubles": run.troubles, "reasons": reasons(run), "rehearsed": rehearsed, "loads": loads,
-        "facts": [{"figure": figure, "what": what, "mood": mood[good]} for figure, what, good in verdict.facts(run)],
+        "facts": [{"figure": figure, "what": what, "mood": mood[good]} for figure, what, good in verdict.facts(run)[:LEADING]],
+        "more_facts": [{"figure": figure, "what": what, "mood": mood[good]} for figure, what, good in verdict.facts(run)[LEADING:]],
         "faults": verdict.fault_stories(run), "caveats": verdict.caveats(run), "pictures": pictures(run, prefix, output),
         "expectations": tables.expectations(run), "latency": tables.latency(run), "above": tables.above(run), "split": tables.split(run),
         "counts": tables.counts(run), "tenants": tables.tenants(run), "topics": tables.topics(run),

@@ -37,7 +37,7 @@ import words
 
 BLANK = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQAAAC1HAwCAAAAC0lEQVR42mNkYAAAAAYAAjCB0C8AAAAASUVORK5CYII=")
 MODULES = (chart, timeline, latency, split, losses, compare)
-PICTURES = ("map", "timeline", "latency", "split", "losses")
+PICTURES = ("map", "timeline", "latency", "split", "links", "losses")
 
 
 def problems(value, schema, root, at="$"):

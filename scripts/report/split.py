@@ -10,6 +10,11 @@ NAME, TITLE = "split", "Where the time went"
 MOST_BARS = 16
 
 
+def present(run):
+    """The parts that some delivery spent time in; repair and the like are told even at 0, consensus only where there is any."""
+    return [p for p in PARTS if p != "consensus" or any(f["split"]["mean"].get("consensus_ns") for f in run.families)]
+
+
 def _split(run):
     return [f for f in run.families if f["split"]["count"]]
 
@@ -26,7 +31,7 @@ def tables(run):
         for which, count in (("mean", "count"), ("mean_at_p99", "count_at_p99")):
             rows.append({"tenant": family["tenant"], "family": family["family"],
                          "of": "all deliveries" if which == "mean" else "slowest hundredth", "deliveries": family["split"][count],
-                         **{f"{part}_ns": family["split"][which][f"{part}_ns"] for part in PARTS},
+                         **{f"{part}_ns": family["split"][which].get(f"{part}_ns", 0) for part in PARTS},
                          "floor_min_ns": family["floor_min_ns"], "floor_max_ns": family["floor_max_ns"]})
     return {"split": rows}
 
@@ -35,7 +40,7 @@ def alt(run):
     parts = []
     for family in _split(run)[:MOST_BARS]:
         mean = family["split"]["mean"]
-        parts.append(run.family_name(family) + ": " + ", ".join(f"{part} {duration(mean[part + '_ns'])}" for part in PARTS))
+        parts.append(run.family_name(family) + ": " + ", ".join(f"{part} {duration(mean[part + '_ns'])}" for part in present(run)))
     return "Mean time of a delivery by part. " + "; ".join(parts) + "."
 
 
@@ -59,11 +64,12 @@ def draw(run, path):
     figure, axes = plt.subplots(1, 2, figsize=(WIDTH, 1.5 + 0.48 * len(families)), sharey=True)
     y = np.arange(len(families))[::-1]
     for ax, which, title in ((axes[0], "mean", "Mean of all deliveries"), (axes[1], "mean_at_p99", "Mean of the slowest hundredth")):
-        values = {part: np.array([max(0, f["split"][which][f"{part}_ns"]) for f in families], float) for part in PARTS}
+        values = {part: np.array([max(0, f["split"][which][f"{part}_ns"]) for f in families], float) for part in present(run)}
         total = sum(values.values())
         unit, scale = _unit(max(total.max(), 1))
         left = np.zeros(len(families))
-        for part, (colour, hatch) in PARTS.items():
+        for part in values:
+            colour, hatch = PARTS[part]
             ax.barh(y, values[part] / scale, left=left / scale, height=0.56, color=colour, hatch=hatch, edgecolor="white", lw=0.4,
                     label=part)
             left += values[part]

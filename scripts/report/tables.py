@@ -3,7 +3,7 @@
 import chart
 import timeline
 import verdict
-from style import PARTS
+from split import present
 from words import count, duration, percent, rate, significant, size
 
 MOST_TOPICS = 1_000
@@ -86,8 +86,8 @@ def split(run):
                                               ("mean_at_p99", "share_at_p99_permille", "count_at_p99", "slowest hundredth")):
             if f["split"][count_key]:
                 rows.append([f["family"], f["tenant"], word, count(f["split"][count_key])] +
-                            [f"{duration(f['split'][which][p + '_ns'])} ({significant(f['split'][share][p] / 10)} %)" for p in PARTS])
-    return _with_tenant(run, ["topic family", "tenant", "deliveries", "#number"] + ["#" + p for p in PARTS], rows)
+                            [f"{duration(f['split'][which][p + '_ns'])} ({significant(f['split'][share][p] / 10)} %)" for p in present(run)])
+    return _with_tenant(run, ["topic family", "tenant", "deliveries", "#number"] + ["#" + p for p in present(run)], rows)
 
 
 def expectations(run):

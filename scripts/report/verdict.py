@@ -212,32 +212,36 @@ def _outcome(row):
 
 
 def facts(run):
-    """The figures at the top: (figure, what it says, whether it is as one would wish: True, False or None)."""
+    """The figures: (figure, what it says, whether it is as one would wish: True, False or None). The first three are for
+    whoever reads no more: what arrived, how fast, and how long the worst fault was felt (or what was lost)."""
     totals = run.summary.get("totals")
     if not totals:
         return []
-    out = [(percent(totals["delivered"], totals["owed"]),
-            f"of {several(totals['owed'], 'delivery', 'deliveries')} owed made", totals["delivered"] == totals["owed"]),
-           (count(totals["lost"]), "lost", not totals["lost"]),
-           (count(totals["disorder"]), "out of order", not totals["disorder"]),
-           (count(totals["duplicates"]), "delivered twice", not totals["duplicates"])]
-    for key, word in (("gaps", "announced as gaps, each explained"), ("undecided", "not decided"), ("refused", "refused at the source"),
-                      ("died", "died with their publisher and its broker")):
-        if totals[key]:
-            out.append((count(totals[key]), word, None if key != "undecided" else False))
+    lead = [(percent(totals["delivered"], totals["owed"]),
+             f"of {several(totals['owed'], 'delivery', 'deliveries')} owed were made", totals["delivered"] == totals["owed"])]
+    rest = []
     tenants = [t for t in run.summary.get("tenants") or [] if t["latency"]["count"]]
     if tenants:
         slow = max(tenants, key=lambda t: t["latency"]["p99_ns"])
         of = f" (tenant {slow['tenant']})" if run.several_tenants else ""
-        out.append((duration(slow["latency"]["p50_ns"]), f"or less for half of the messages{of}", None))
-        out.append((duration(slow["latency"]["p99_ns"]), f"or less for 99 of 100{of}", None))
-        out.append((duration(slow["above_floor"]["p50_ns"]), f"or less above what distance alone takes, for half{of}", None))
+        lead.append((duration(slow["latency"]["p50_ns"]), f"or less from sender to receiver for half of the messages, "
+                     f"{duration(slow['latency']['p99_ns'])} or less for 99 of 100{of}", None))
+        rest.append((duration(slow["above_floor"]["p50_ns"]), f"or less above what distance alone takes, for half{of}", None))
     healed = [f["recovery_ns"] for f in run.summary.get("faults") or [] if f["on_ns"] is not None]
     if healed:
         worst = "never" if None in healed else duration(max(healed))
-        out.append((worst, "until all flowed again after the worst fault" if None not in healed else "did all flow again after the worst fault",
-                    None if None not in healed else False))
-    return out
+        lead.append((worst, "until all flowed again after the worst fault" if None not in healed else "did all flow again after the worst fault",
+                     None if None not in healed else False))
+    counted = [(count(totals["lost"]), "lost", not totals["lost"]), (count(totals["disorder"]), "out of order", not totals["disorder"]),
+               (count(totals["duplicates"]), "delivered twice", not totals["duplicates"])]
+    for key, word in (("gaps", "announced as gaps, each explained"), ("undecided", "not decided"), ("refused", "refused at the source"),
+                      ("died", "died with their publisher and its broker")):
+        if totals[key]:
+            counted.append((count(totals[key]), word, None if key != "undecided" else False))
+    # What went wrong comes before what is merely slow.
+    while len(lead) < 3 and counted:
+        lead.append(counted.pop(next((i for i, c in enumerate(counted) if c[2] is False), 0)))
+    return lead + counted + rest
 
 
 def caveats(run):

@@ -165,7 +165,15 @@ def results(plan, verdict="held", lost=0):
         "records": {"files": 13, "rows": 9000, "bytes": 870_000, "packets": 4000, "verdicts": 0},
         "sha256": {"plan": "ab" * 32, "scenario": plan["scenario_sha256"], "calibration": "ca" * 32, "binaries": {"portolan-sim": "51" * 32}, "bpf": {}},
     }
-    series = {"version": 1, "bin_ns": SECOND, "bins": seconds, "end_ns": end, "families": series_families,
+    ways = [(link["name"], way, k) for k, link in enumerate(plan["links"]) if link["model"] != "veth" for way in ("a_to_b", "b_to_a")]
+    summary["links"] = [{"link": name, "way": way, "packets": 1000, "bytes": 250_000, "carried_bytes": 250_000, "utilisation_permille": 12,
+                         "utilisation_peak_permille": 40 + 3 * k, "peak_bps": 400_000, "queue_bytes_max": 9000, "queueing_max_ns": 700_000 + 9000 * k,
+                         "dropped": {"loss": 3}, "dropped_bytes": {"loss": 750}} for name, way, k in ways]
+    series_links = [{"link": name, "way": way, "carried_bytes": [5000 * (1 + (s + k) % 4) if a else 0 for s, a in enumerate(active)],
+                     "capacity_bytes": [500_000] * seconds, "queue_bytes_max": [3000 * ((s + k) % 4) for s in range(seconds)],
+                     "queueing_max_ns": [200_000 * ((s + k) % 4) for s in range(seconds)], "dropped": [int(s == 6) for s in range(seconds)]}
+                    for name, way, k in ways]
+    series = {"version": 1, "links": series_links, "bin_ns": SECOND, "bins": seconds, "end_ns": end, "families": series_families,
               "faults": [{k: f[k] for k in ("name", "on_ns", "off_ns", "recovery_ns")} for f in faults],
               "repair_datagrams": [6 if x else 0 for x in lossy], "packets_lost": [5 if x else 0 for x in lossy]}
     return summary, series
