@@ -8,6 +8,7 @@
 #include <ns3/inet-socket-address.h>
 #include <ns3/ipv4-l3-protocol.h>
 #include <ns3/string.h>
+#include <ns3/tcp-l4-protocol.h>
 #include <ns3/traffic-control-layer.h>
 #include <ns3/udp-l4-protocol.h>
 #include <ns3/udp-socket-factory.h>
@@ -20,14 +21,15 @@ namespace portolan::sim {
 
 namespace {
 
-// What ns-3's InternetStackHelper installs, without IPv6 and TCP.
-void install_stack(ns3::Ptr<ns3::Node> node, ns3::Ptr<Router> router) {
+// What ns-3's InternetStackHelper installs, without IPv6, and TCP only where it is asked for.
+void install_stack(ns3::Ptr<ns3::Node> node, ns3::Ptr<Router> router, bool tcp) {
   node->AggregateObject(ns3::CreateObject<ns3::TrafficControlLayer>());
   node->AggregateObject(ns3::CreateObject<ns3::ArpL3Protocol>());
   auto ip = ns3::CreateObject<ns3::Ipv4L3Protocol>();
   node->AggregateObject(ip);
   node->AggregateObject(ns3::CreateObject<ns3::Icmpv4L4Protocol>());
   node->AggregateObject(ns3::CreateObject<ns3::UdpL4Protocol>());
+  if (tcp) node->AggregateObject(ns3::CreateObject<ns3::TcpL4Protocol>());
   node->GetObject<ns3::ArpL3Protocol>()->SetTrafficControl(node->GetObject<ns3::TrafficControlLayer>());
   ip->SetRoutingProtocol(router);
 }
@@ -55,6 +57,15 @@ Expected<std::unique_ptr<Fabric>> FullFabric::make(const plan::Plan& plan, Outpu
   return std::unique_ptr<Fabric>(std::move(fabric));
 }
 
+Expected<std::unique_ptr<FullFabric>> FullFabric::make_for_tcp(const plan::Plan& plan) {
+  Outputs nothing{[](std::unique_ptr<Datagram>) {}, [](std::uint64_t) {}};
+  std::unique_ptr<FullFabric> fabric(new FullFabric(plan, std::move(nothing), {}));
+  fabric->tcp_ = true;
+  fabric->watch_.untagged = link::Traffic::data;
+  if (auto built = fabric->build(); !built) return tl::unexpected<Error>(built.error());
+  return fabric;
+}
+
 Expected<void> FullFabric::build() {
   constexpr plan::Feature honoured[] = {
       plan::Feature::stations, plan::Feature::motion,   plan::Feature::point_to_point,    plan::Feature::csma,
@@ -78,7 +89,7 @@ void FullFabric::make_places() {
     Router::Table table;
     table.way = [this, n](ns3::Ipv4Address to) { return way(n, to); };
     table.epoch = [this, n] { return underlay_->epoch(n); };
-    install_stack(place.node, ns3::CreateObject<Router>(place.address, std::move(table)));
+    install_stack(place.node, ns3::CreateObject<Router>(place.address, std::move(table)), tcp_);
     place.node->GetObject<ns3::ArpL3Protocol>()->TraceConnectWithoutContext(
         "Drop", ns3::Callback<void, ns3::Ptr<const ns3::Packet>>([this](ns3::Ptr<const ns3::Packet> packet) {
           if (freight_.unload(*packet).datagram != nullptr) ++counters_.no_path;  // nobody answers for the neighbour

@@ -24,7 +24,11 @@ namespace portolan::sim {
 class FullFabric final : public Fabric {
  public:
   static Expected<std::unique_ptr<Fabric>> make(const plan::Plan& plan, Outputs outputs, CaptureOptions capture);
+  // The network alone, with TCP on its nodes in place of our datagrams (tcp_baseline).
+  static Expected<std::unique_ptr<FullFabric>> make_for_tcp(const plan::Plan& plan);
   ~FullFabric() override;
+  ns3::Ptr<ns3::Node> node(plan::Index n) const { return places_[n].node; }
+  ns3::Ipv4Address address(plan::Index n) const { return places_[n].address; }
 
   void send(std::unique_ptr<Datagram> datagram) override;
   void links_changed() override { underlay_->links_changed(); }
@@ -62,6 +66,7 @@ class FullFabric final : public Fabric {
   CaptureOptions capture_;
   Captures captures_;
   LinkDevice::Watch watch_;
+  bool tcp_ = false;
   std::unique_ptr<Underlay> underlay_;
   std::vector<Place> places_;  // by node
   std::unique_ptr<OwnDevices> own_;

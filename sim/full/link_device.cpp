@@ -67,7 +67,7 @@ bool LinkDevice::Send(ns3::Ptr<ns3::Packet> packet, const ns3::Address&, std::ui
   Datagram* datagram = freight_.find(*packet);
   const std::uint64_t now = now_ns();
   const link::Fate fate =
-      model_.send(now, bytes + kEthernetBytes, datagram == nullptr ? link::Traffic::control : datagram->traffic);
+      model_.send(now, bytes + kEthernetBytes, datagram == nullptr ? watch_.untagged : datagram->traffic);
   if (held_above_ && fate.serialisation_ns > 0) {
     queues_->GetTxQueue(0)->Stop();
     at(now + fate.queueing_ns + fate.serialisation_ns, [this] {

@@ -38,6 +38,7 @@ class LinkDevice final : public ns3::NetDevice {
  public:
   struct Watch {
     std::function<void(const Datagram*, link::Drop)> lost;
+    link::Traffic untagged = link::Traffic::control;  // what packets that are nobody's datagram count as
   };
   static ns3::TypeId GetTypeId();
   // `model` is this device's way out. All outlive it.

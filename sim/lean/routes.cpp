@@ -15,7 +15,8 @@ Routes::Routes(const plan::Plan& plan, const std::vector<link::LinkModel>& direc
 
 void Routes::converge(std::uint64_t now_ns) {
   std::vector<bool> up(plan_.links.size());
-  for (std::size_t l = 0; l < up.size(); ++l) up[l] = directions_[2 * l].up(now_ns) && directions_[2 * l + 1].up(now_ns);
+  for (std::size_t l = 0; l < up.size(); ++l)
+    up[l] = directions_[2 * l].up(now_ns) && directions_[2 * l + 1].up(now_ns);
   converge(now_ns, up);
 }
 
