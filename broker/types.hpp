@@ -201,10 +201,19 @@ struct Identity {
   Key32 static_private{};
   Key32 static_public{};
 };
+// What a configured peer is to this broker. Up to 64 harbours all are mesh: what comes from one goes to no other. Beyond
+// that leaves hold sessions to a hub and a standby, and hubs mesh.
+enum class PeerRole : std::uint8_t {
+  mesh,    // of my rank
+  hub,     // I am its leaf
+  standby, // I am its leaf once my hub is gone
+  leaf     // I am its hub or its standby
+};
 struct PeerConfig {  // broker: another broker of its tenant. client: its broker
   std::uint64_t id = 0;
   Key32 static_public{};
   PathId path;
+  PeerRole role = PeerRole::mesh;
 };
 
 // Seeds every random choice of an engine; the daemon fills it from the kernel, the simulator from the plan's seed.

@@ -9,6 +9,7 @@ namespace {
 // have delivered, so this is ample for every profile; beyond it the session is closed and resumed.
 constexpr std::uint32_t kDoneBits = 65'536;
 constexpr std::uint32_t kDoneWords = kDoneBits / 64;
+constexpr std::uint32_t kPlaceMask = 0xFFFFFF;  // of an alias; above it, which use of the place this is
 // A session whose window fills behind a message that is missing from its stream may never bring that message. After
 // this time a new session, where everything is served from the cursors on, is the way out; more seldom each time in
 // vain.
@@ -21,13 +22,12 @@ Cursors::Cursors(Context& context, Arena& arena)
     : c_(context),
       cursors_(arena.take<Cursor>(context.limits.streams)),
       cursor_bound_(context.limits.streams),
-      remote_(arena.take<RemoteStream>(std::size_t{context.limits.streams} * 2)),
-      remote_bound_(context.limits.streams * 2),
+      remote_(arena.take<RemoteStream>(std::size_t{context.limits.streams} + 1)),
+      remote_bound_(context.limits.streams + 1),
       nodes_(arena.take<Node>(std::size_t{context.limits.reorder_messages} + context.limits.unresolved_messages)),
       patience_ns_(kPatienceNs) {
   by_identity_.take(arena, cursor_bound_);
   topics_.take(arena, context.limits.topics * 2);
-  streams_.take(arena, remote_bound_);
   for (std::uint32_t lane = 1; lane < kLanes; ++lane) done_[lane].bits = arena.take<std::uint64_t>(kDoneWords);
   if (nodes_ == nullptr) return;
   const std::uint32_t nodes = context.limits.reorder_messages + context.limits.unresolved_messages;
@@ -38,7 +38,7 @@ Cursors::Cursors(Context& context, Arena& arena)
 // Aliases and numbers are the session's and begin anew; cursors and what they hold live on.
 void Cursors::session_up() {
   topics_.clear();
-  streams_.clear();
+  std::fill_n(remote_, remote_used_, RemoteStream{});
   remote_used_ = 0;
   while (unresolved_head_ != kNil) {
     const std::uint32_t n = unresolved_head_;
@@ -66,12 +66,16 @@ bool Cursors::topic(const wire::TopicBody& body) {
 
 bool Cursors::stream(const wire::StreamBody& body, Wanted wanted, std::uint64_t since) {
   const std::uint32_t topic = topics_.find({body.topic, 0});
-  if (topic == kNil) return false;
+  const std::uint32_t place = body.alias & kPlaceMask;
+  if (topic == kNil || place == 0 || place >= remote_bound_) return false;
+  remote_used_ = std::max(remote_used_, place + 1);
   if (wanted != Wanted::no && body.interest < since) {
-    streams_.erase({body.alias, 0});  // its data waits
+    remote_[place].known = false;  // its data waits
+    remote_[place].alias = body.alias;
     return true;
   }
   RemoteStream remote;
+  remote.known = true;
   remote.incarnation = body.incarnation;
   remote.publisher = body.publisher;
   remote.alias = body.alias;
@@ -103,24 +107,17 @@ bool Cursors::stream(const wire::StreamBody& body, Wanted wanted, std::uint64_t 
       }
     }
   }
-  std::uint32_t at = streams_.find({body.alias, 0});
-  if (at == kNil) {
-    if (remote_used_ == remote_bound_) {
-      overflowed_ = true;
-      return true;
-    }
-    at = remote_used_++;
-    streams_.put({body.alias, 0}, at);
-  }
-  remote_[at] = remote;
+  remote_[place] = remote;
   resolve(body.alias);
   if (remote.cursor != kNil) advance(remote.cursor);
   return true;
 }
 
 bool Cursors::gap(const wire::GapBody& body) {
-  const std::uint32_t at = streams_.find({body.stream, 0});
-  if (at == kNil) return false;
+  std::uint32_t at = 0;
+  const Named name = named(body.stream, at);
+  if (name == Named::awaited) return false;
+  if (name == Named::past) return true;
   const RemoteStream& remote = remote_[at];
   if (remote.cursor == kNil) return true;
   Cursor& cursor = cursors_[remote.cursor];
@@ -141,6 +138,15 @@ bool Cursors::gap(const wire::GapBody& body) {
   return true;
 }
 
+Cursors::Named Cursors::named(std::uint32_t alias, std::uint32_t& place) const {
+  place = alias & kPlaceMask;
+  if (place == 0 || place >= remote_bound_) return Named::awaited;
+  const RemoteStream& remote = remote_[place];
+  if (remote.alias == alias) return remote.known ? Named::known : Named::awaited;
+  if (remote.alias == 0) return Named::awaited;
+  return static_cast<std::int8_t>((alias >> 24) - (remote.alias >> 24)) > 0 ? Named::awaited : Named::past;
+}
+
 // Numbers that will never come count as done.
 void Cursors::gone(const wire::GoneBody& body) {
   const std::uint32_t count = body.last - body.first + 1;
@@ -154,8 +160,10 @@ void Cursors::gone(const wire::GoneBody& body) {
 void Cursors::message(const Incoming& in) {
   Done& d = done_[static_cast<std::uint32_t>(in.lane)];
   if (at_or_before(d.highest, in.number)) d.highest = in.number;
-  const std::uint32_t at = streams_.find({in.publisher, 0});
-  if (at == kNil) return wait_unresolved(in);
+  std::uint32_t at = 0;
+  const Named name = named(in.publisher, at);
+  if (name == Named::awaited) return wait_unresolved(in);
+  if (name == Named::past) return drop(in.message, static_cast<std::uint32_t>(in.lane), in.number, c_.generation);
   const RemoteStream& remote = remote_[at];
   if (remote.cursor == kNil) {
     ++(remote.topic == kNil ? c_.counters.table_full : c_.counters.unwanted);
@@ -320,11 +328,13 @@ void Cursors::wait_unresolved(const Incoming& in) {
   ++unresolved_;
 }
 
+// What waits for this STREAM, or for a former use of its place, which is over.
 void Cursors::resolve(std::uint32_t alias) {
   std::uint32_t before_it = kNil;
   for (std::uint32_t n = unresolved_head_; n != kNil;) {
     const std::uint32_t next = nodes_[n].next;
-    if (nodes_[n].stream_alias != alias) {
+    std::uint32_t place = 0;
+    if (named(nodes_[n].stream_alias, place) == Named::awaited || place != (alias & kPlaceMask)) {
       before_it = n;
       n = next;
       continue;
@@ -336,7 +346,7 @@ void Cursors::resolve(std::uint32_t alias) {
     in.lane = static_cast<Lane>(nodes_[n].lane);
     in.number = nodes_[n].number;
     in.message = nodes_[n].message;
-    in.publisher = alias;
+    in.publisher = nodes_[n].stream_alias;
     in.sequence = nodes_[n].first;
     give_node(n);
     message(in);

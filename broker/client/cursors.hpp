@@ -42,8 +42,8 @@ class Cursors {
   template <typename F>
   void await_streams(F&& wanted) {
     for (std::uint32_t i = 0; i < remote_used_; ++i) {
-      const RemoteStream& r = remote_[i];
-      if (r.cursor == kNil && r.topic != kNil && wanted(r.topic)) streams_.erase({r.alias, 0});
+      RemoteStream& r = remote_[i];
+      if (r.known && r.cursor == kNil && r.topic != kNil && wanted(r.topic)) r.known = false;
     }
   }
 
@@ -96,7 +96,11 @@ class Cursors {
     std::uint32_t alias = 0;
     std::uint32_t topic = kNil;  // kNil: no room for its topic; what comes is dropped and counted
     std::uint64_t publisher = 0;
+    bool known = false;  // its STREAM has come, and counts
   };
+  // An alias names a place, and which use of it: a later use than is known waits for its STREAM, a former one is over.
+  enum class Named : std::uint8_t { known, awaited, past };
+  Named named(std::uint32_t alias, std::uint32_t& place) const;
   // Which numbers above `low` are done; `low` is what the endpoint may tell as delivered.
   struct Done {
     std::uint64_t* bits = nullptr;
@@ -137,10 +141,9 @@ class Cursors {
   std::uint32_t cursor_free_ = kNil;  // chained by blocked_next
   Table by_identity_;                 // (topic, publisher) -> cursor
   Table topics_;                      // remote TOPIC alias -> topic, this session
-  Table streams_;                     // remote STREAM alias -> index in remote_, this session
-  RemoteStream* remote_;
+  RemoteStream* remote_;              // by the place that a remote STREAM alias names, this session
   std::uint32_t remote_bound_;
-  std::uint32_t remote_used_ = 0;
+  std::uint32_t remote_used_ = 0;     // places below this one may have been named
   Node* nodes_;
   std::uint32_t node_free_ = kNil;
   std::uint32_t held_ = 0;

@@ -86,6 +86,11 @@ void Endpoint::set_delivered(SessionId, Lane lane, std::uint32_t number) {
 }
 void Endpoint::admit_explicitly() {}
 void Endpoint::set_admitted(SessionId, Lane, std::uint32_t) {}
+bool Endpoint::peer_limits(SessionId, PeerLimits& out) const {
+  out.topics_max = out.streams_max = 1u << 20;
+  return true;
+}
+void Endpoint::set_interest(SessionId, const InterestState&) {}
 void Endpoint::set_interest(const InterestState& mine) {
   fake->interest = mine;
 }

@@ -16,6 +16,7 @@ constexpr std::uint64_t kAskBackoffMaxNs = 10'000'000'000;
 void Core::on_subscribed(std::uint32_t slot, const wire::SubscribedBody& body) {
   Downstream& peer = downstreams_[slots_[slot].downstream];
   peer.peer_answered = std::max(peer.peer_answered, body.version + 1);
+  peer.unreachable = body.total;
   answers_due_ = true;
 }
 
@@ -23,8 +24,11 @@ bool Core::answer(std::uint32_t d, std::uint64_t version) {
   std::uint64_t away[wire::kHarboursMax];
   wire::SubscribedBody body;
   body.version = version;
-  for (std::uint32_t p = 0; !downstreams_[d].broker && p < peer_count_; ++p) {
-    if (downstreams_[p].slot != kNil) continue;
+  const bool below = !downstreams_[d].broker || downstreams_[d].role == PeerRole::leaf;
+  if (hub_ != kNil && below && downstreams_[hub_].slot != kNil) body.total += downstreams_[hub_].unreachable;
+  for (std::uint32_t p = 0; below && p < peer_count_; ++p) {
+    const Downstream& peer = downstreams_[p];
+    if (peer.slot != kNil || peer.dormant || peer.role == PeerRole::leaf) continue;
     if (body.unreachable < wire::kHarboursMax) away[body.unreachable++] = downstreams_[p].id;
     ++body.total;
   }
@@ -40,7 +44,7 @@ void Core::run_answers(std::uint32_t d) {
     return;
   }
   if (down.snapshot_answer != 0) {
-    if (!down.broker && !answered_by_peers(down.snapshot_need)) return;
+    if (!answered_by_peers(d, down.snapshot_need)) return;
     if (room(d) == 0 || !answer(d, down.snapshot_answer - 1)) {
       answers_due_ = true;
       return;
@@ -50,7 +54,7 @@ void Core::run_answers(std::uint32_t d) {
   for (std::uint32_t f = down.first_filter; f != kNil; f = filters_[f].next) {
     Filter& filter = filters_[f];
     if (filter.answer_version == 0) continue;
-    if (!down.broker && !answered_by_peers(filter.need_version)) continue;
+    if (!answered_by_peers(d, filter.need_version)) continue;
     if (room(d) == 0 || !answer(d, filter.answer_version - 1)) {
       answers_due_ = true;
       return;

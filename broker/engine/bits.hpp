@@ -22,6 +22,13 @@ class BitMatrix {
   void clear_row(std::uint32_t row) {
     for (std::uint32_t i = 0; i < words_; ++i) bits_[static_cast<std::size_t>(row) * words_ + i] = 0;
   }
+  // The lowest column that is not set; all set: the number of columns, or more.
+  std::uint32_t first_clear(std::uint32_t row) const {
+    std::uint32_t i = 0;
+    while (i < words_ && ~bits_[static_cast<std::size_t>(row) * words_ + i] == 0) ++i;
+    if (i == words_) return words_ * 64;
+    return i * 64 + static_cast<std::uint32_t>(std::countr_one(bits_[static_cast<std::size_t>(row) * words_ + i]));
+  }
   // f(column) for each set bit, ascending; f may clear the bit that it is called with.
   template <typename F>
   void for_each(std::uint32_t row, F&& f) const {

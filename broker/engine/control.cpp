@@ -64,12 +64,10 @@ TopicRule Core::rule_for(std::string_view name) const {
 void Core::on_topic(std::uint32_t slot, const wire::TopicBody& body) {
   if (body.alias == 0 || body.alias > limits_.topics) return bad_control();
   std::uint32_t t = log_.find_topic(body.name);
+  if (topic_alias(slot, body.alias) != t) announced_topic(slot, body.alias, kNil);  // its former topic may be over
   if (t == kNil) {
-    t = log_.add_topic(body.name);
-    if (t == kNil) {
-      topic_alias(slot, body.alias) = kRefusedAlias;
-      return;
-    }
+    t = add_topic(body.name);
+    if (t == kNil) return announced_topic(slot, body.alias, kRefusedAlias);
     const TopicRule rule = rule_for(body.name);
     Topic& topic = log_.topic(t);
     topic.retain_ns = rule.retain_ns;
@@ -79,11 +77,19 @@ void Core::on_topic(std::uint32_t slot, const wire::TopicBody& body) {
     topic.wanted_since = union_since(t);
     match_new_topic(t);
   }
-  topic_alias(slot, body.alias) = t;
+  announced_topic(slot, body.alias, t);
+}
+
+void Core::announced_topic(std::uint32_t slot, std::uint32_t alias, std::uint32_t t) {
+  std::uint32_t& place = topic_alias(slot, alias);
+  if (place < kPastAlias) --log_.topic(place).in_aliases;
+  place = t;
+  if (t < kPastAlias) ++log_.topic(t).in_aliases;
 }
 
 void Core::on_stream(std::uint32_t slot, const wire::StreamBody& body) {
-  if (body.alias == 0 || body.alias > limits_.streams || body.topic == 0 || body.topic > limits_.topics) {
+  const std::uint32_t place = body.alias & kPlaceMask;
+  if (place == 0 || place > limits_.streams || body.topic == 0 || body.topic > limits_.topics) {
     return bad_control();
   }
   const std::uint32_t topic = topic_alias(slot, body.topic);
@@ -95,13 +101,10 @@ void Core::on_stream(std::uint32_t slot, const wire::StreamBody& body) {
   std::uint32_t s = kNil;
   if (topic != kRefusedAlias && own) {
     s = log_.find_stream(topic, body.publisher, body.incarnation);
-    if (s == kNil) s = log_.add_stream(topic, body.publisher, body.incarnation);
+    if (s == kNil) s = add_stream(topic, body.publisher, body.incarnation);
   }
-  if (s == kNil) {
-    stream_alias(slot, body.alias) = kRefusedAlias;
-  } else {
-    stream_alias(slot, body.alias) = s;
-    log_.stream(s).upstream = slot;
+  announced_stream(slot, body.alias, s == kNil ? kRefusedAlias : s);
+  if (s != kNil && !downstreams_[slots_[slot].downstream].dormant) {
     if (downstreams_[slots_[slot].downstream].broker) {
       stream_from_home(slot, s, body);
     } else {
@@ -149,9 +152,10 @@ void Core::stream_from_home(std::uint32_t slot, std::uint32_t s, const wire::Str
   const bool fresh = stream.home == Home::unknown || stream.home == Home::remote;
   stream.previous_incarnation = body.previous_incarnation;
   stream.previous_last = body.previous_last;
+  if (stream.home == Home::remote && stream.home_peer != home) came_another_way(s, home);
   stream.home = Home::remote;
   stream.home_peer = home;
-  const std::uint64_t since = log_.topic(stream.topic).wanted_since;
+  const std::uint64_t since = wanted_since(stream.topic, home);
   if (since == 0) return;
   if (!covered && body.interest < since) {
     // Said of a subscription that my clients have given up meanwhile. My snapshot makes the home say it anew.
@@ -168,7 +172,7 @@ void Core::stream_from_home(std::uint32_t slot, std::uint32_t s, const wire::Str
   link_early(s);
   owing_.for_each(stream.topic, [&](std::uint32_t d) {
     std::uint64_t& c = cursor(d, s);
-    if (downstreams_[d].broker) return;
+    if (!may_need(d, s)) return;
     if (c == 0) {
       c = body.start;
       resume_held(d, s, c);  // what came before it subscribed and is kept for others lies behind its position
@@ -179,9 +183,10 @@ void Core::stream_from_home(std::uint32_t slot, std::uint32_t s, const wire::Str
 }
 
 void Core::on_gap(std::uint32_t slot, const wire::GapBody& body) {
-  if (body.stream == 0 || body.stream > limits_.streams) return bad_control();
-  const std::uint32_t s = stream_alias(slot, body.stream);
-  if (s >= kRefusedAlias) return bad_control();
+  const std::uint32_t s = stream_of(slot, body.stream);
+  if (s == kNil) ask_name_again(slot, body.stream);
+  if (s == kPastAlias) return;
+  if (s > kPastAlias) return bad_control();
   // A publisher may tell but one kind: what a broker before me refused, which I would wait for in vain.
   const bool refused = body.reason == static_cast<std::uint32_t>(GapReason::refused);
   if (!downstreams_[slots_[slot].downstream].broker) {
@@ -213,7 +218,8 @@ void Core::on_gone(std::uint32_t slot, const wire::GoneBody& body) {
 // Both questions have one answer: the snapshot carries the RESUMEs.
 void Core::on_ask(std::uint32_t slot, const wire::AskBody&) {
   const std::uint32_t d = slots_[slot].downstream;
-  if (downstreams_[d].broker) begin_snapshot(d);
+  const bool later = downstreams_[d].dormant && downstreams_[d].snapshot_due_ns != 0;  // greet_dormant
+  if (downstreams_[d].broker && !later) begin_snapshot(d);
 }
 
 }  // namespace portolan::broker::core

@@ -7,6 +7,9 @@
 //   resume.cpp     RESUME: what is held again, what is a GAP, what the home broker is asked
 //   upstream.cpp   who sends: aliases, admission, the three answers
 //   control.cpp    control messages in
+//   aliases.cpp    names of streams and topics, per session, within the receiver's tables
+//   give_back.cpp  streams and topics of which nothing is left
+//   hubs.cpp       hub, standby and leaf: what passes where, and what happens when a hub dies
 // Invariants:
 //   (D, T) attached: acked <= sent <= end of T's log; every entry from `acked` on that D is eligible for counts D in
 //   `pending`; both pointers stand on eligible entries or at the end (kNil). So nothing that is pointed at is removed.
@@ -30,6 +33,9 @@ inline constexpr std::uint64_t kHousekeepNs = 100'000'000;
 // A broker that has just started gives peers it has never seen this long before it calls them unreachable.
 inline constexpr std::uint64_t kBootGraceNs = 1'000'000'000;
 inline constexpr std::uint32_t kRefusedAlias = kNil - 1;  // announced, but no table had room for it
+inline constexpr std::uint32_t kPastAlias = kNil - 2;     // of a stream that is over: what comes is of no use
+// A stream's alias: its place in the receiver's table, and which use of that place it is.
+inline constexpr std::uint32_t kPlaceMask = 0xFFFFFFu;
 inline constexpr std::uint32_t kDataLanes = 3;            // ordered, realtime, bulk
 inline std::uint32_t data_lane(Lane lane) {
   return static_cast<std::uint32_t>(lane) - 1;
@@ -64,7 +70,8 @@ struct Lag {  // of one (downstream, topic)
   bool attached = false;         // in the minimum
   bool sendable = false;         // a live filter matches
   bool queued = false;           // in a ready list
-  bool topic_told = false;       // TOPIC sent in this session
+  bool again = false;            // to be placed again (came_another_way)
+  std::uint32_t alias = 0;       // TOPIC was sent in this session; 0: not
 };
 
 struct InFlight {
@@ -88,6 +95,7 @@ struct Downstream {
   std::uint64_t since_ns = 0;        // of the present session, or of its absence
   std::uint64_t ghost_until_ns = 0;  // 0: no ghost filters
   std::uint64_t backlog_bytes = 0;
+  std::uint32_t unreachable = 0;  // peer: harbours that it says it cannot reach
   std::uint64_t interest_version = 0;  // what I hold of its interest
   std::uint64_t interest_digest = 0;
   std::uint64_t snapshot_answer = 0;  // SUBSCRIBED owed for a snapshot (version + 1); 0: none
@@ -109,8 +117,13 @@ struct Downstream {
   std::uint32_t next_ready = kNil;
   SnapshotStep snapshot = SnapshotStep::none;
   DownLane lanes[kDataLanes];
+  std::uint32_t topics_max = 0, streams_max = 0;  // aliases that it can hold
+  PeerRole role = PeerRole::mesh;
   bool used = false;
   bool broker = false;
+  bool dormant = false;    // my hub or standby, whichever does not serve me now
+  bool turned_to = false;  // a hub that I have just turned to: my next snapshot says so
+  bool moved = false;      // a leaf that has just turned to me
   bool seen = false;       // its snapshot was complete once since I started
   bool syncing = false;    // session up, snapshot not complete
   bool receiving = false;  // its snapshot is coming in
@@ -144,6 +157,12 @@ struct Slot {  // one session, as far as data comes from it
   UpLane lanes[kDataLanes];
   bool used = false;
   bool dirty = false;
+};
+
+struct InAlias {  // a place of the table of what a session's sender announced
+  std::uint32_t stream = kNil;
+  std::uint32_t serial = 0;
+  std::uint32_t alias = 0;
 };
 
 struct UpNumber {  // what became of an upstream's session message number
@@ -206,12 +225,16 @@ class Core {
   void housekeep_downstream(std::uint32_t d);
   void check_withheld();
   void end_withholding();
-  bool kept_back(bool from_peer) const { return withheld_for_clients_ || (withheld_for_peers_ && !from_peer); }
+  bool kept_back(bool from_peer) const {
+    return withheld_for_clients_ || (withheld_for_peers_ && (!from_peer || i_am_hub_));
+  }
   void push_event(const Event& event);
+  bool nameable(std::uint32_t d, std::uint32_t stream);
 
   // control.cpp
   void on_control(std::uint32_t slot, const Incoming& in);
   void on_topic(std::uint32_t slot, const wire::TopicBody& body);
+  void announced_topic(std::uint32_t slot, std::uint32_t alias, std::uint32_t topic);
   void on_stream(std::uint32_t slot, const wire::StreamBody& body);
   void stream_from_publisher(std::uint32_t stream, const wire::StreamBody& body);
   void stream_from_home(std::uint32_t slot, std::uint32_t stream, const wire::StreamBody& body);
@@ -224,6 +247,41 @@ class Core {
   bool tell(std::uint32_t d, std::uint32_t control, const Body& body);
   std::uint32_t room(std::uint32_t d) const;
   TopicRule rule_for(std::string_view name) const;
+
+  // aliases.cpp
+  std::uint32_t alias_of(std::uint32_t d, std::uint32_t stream);  // 0: the receiver's table is full
+  void forget_alias(std::uint32_t d, std::uint32_t stream);
+  void forget_topic_alias(std::uint32_t d, std::uint32_t topic);
+  void forget_aliases(std::uint32_t d);
+  std::uint32_t take_place(BitMatrix& places, std::uint32_t d, std::uint32_t most);
+  std::uint32_t stream_of(std::uint32_t slot, std::uint32_t alias) const;  // kNil: not announced yet
+  void ask_name_again(std::uint32_t slot, std::uint32_t alias);
+  void announced_stream(std::uint32_t slot, std::uint32_t alias, std::uint32_t stream);
+
+  // give_back.cpp
+  std::uint32_t add_stream(std::uint32_t topic, std::uint64_t publisher, std::uint32_t incarnation);
+  std::uint32_t add_topic(std::string_view name);
+  bool superseded(std::uint32_t stream) const;
+  bool spare(std::uint32_t stream) const;
+  bool needed(std::uint32_t stream) const;
+  void give_back(std::uint32_t stream);
+  bool give_back_topic(std::uint32_t topic);
+  void give_back_some();
+  std::uint32_t revive(std::uint32_t topic, std::uint64_t publisher, std::uint32_t incarnation);
+
+  // hubs.cpp
+  bool passes(std::uint32_t d, std::uint32_t from) const;
+  bool may_need(std::uint32_t d, std::uint32_t stream) const;
+  InterestState interest_towards(std::uint32_t d) const;
+  void tell_interest(std::uint32_t d);
+  std::uint64_t wanted_since(std::uint32_t topic, std::uint32_t home) const;
+  void choose_hub();
+  void greet_dormant(std::uint32_t d);
+  void take_over(std::uint32_t from, std::uint32_t to);
+  std::uint64_t other_hubs_cursor(std::uint32_t d, std::uint32_t stream);
+  void let_go_quietly(std::uint32_t d);
+  void place_again(std::uint32_t d, std::uint32_t topic);
+  void came_another_way(std::uint32_t stream, std::uint32_t home);
 
   // interest.cpp
   void on_interest(std::uint32_t slot, const wire::InterestBody& body);
@@ -243,7 +301,7 @@ class Core {
   void interest_changed(wire::InterestOp op, std::string_view text, std::uint8_t replay);
   void begin_snapshot(std::uint32_t d);
   void run_snapshot(std::uint32_t d);
-  bool answered_by_peers(std::uint64_t need) const;
+  bool answered_by_peers(std::uint32_t d, std::uint64_t need) const;
   void run_answers(std::uint32_t d);
   bool answer(std::uint32_t d, std::uint64_t version);
   void on_subscribed(std::uint32_t slot, const wire::SubscribedBody& body);
@@ -257,7 +315,7 @@ class Core {
   std::uint64_t& cursor(std::uint32_t d, std::uint32_t stream) {
     return cursors_[static_cast<std::size_t>(d) * limits_.streams + stream];
   }
-  bool eligible(std::uint32_t d, const Entry& entry) const { return !(entry.from_peer && downstreams_[d].broker); }
+  bool eligible(std::uint32_t d, const Entry& entry) const { return passes(d, entry.from); }
   bool may_send(std::uint32_t d) const;
   void attach(std::uint32_t d, std::uint32_t topic, std::uint8_t replay);
   std::uint64_t replay_start(std::uint32_t stream, std::uint8_t replay) const;
@@ -337,8 +395,14 @@ class Core {
   InFlight& in_flight(std::uint32_t d, std::uint32_t lane, std::uint32_t number) {
     return in_flight_[(static_cast<std::size_t>(d) * kDataLanes + lane) * down_ring_ + (number & (down_ring_ - 1))];
   }
-  std::uint32_t& stream_alias(std::uint32_t slot, std::uint32_t alias) {
-    return stream_aliases_[static_cast<std::size_t>(slot) * (limits_.streams + 1) + alias];
+  InAlias& in_alias(std::uint32_t slot, std::uint32_t place) {
+    return in_aliases_[static_cast<std::size_t>(slot) * (limits_.streams + 1) + place];
+  }
+  const InAlias& in_alias(std::uint32_t slot, std::uint32_t place) const {
+    return in_aliases_[static_cast<std::size_t>(slot) * (limits_.streams + 1) + place];
+  }
+  std::uint32_t& out_alias(std::uint32_t d, std::uint32_t stream) {
+    return out_aliases_[static_cast<std::size_t>(d) * limits_.streams + stream];
   }
   std::uint32_t& topic_alias(std::uint32_t slot, std::uint32_t alias) {
     return topic_aliases_[static_cast<std::size_t>(slot) * (limits_.topics + 1) + alias];
@@ -374,7 +438,10 @@ class Core {
   UpNumber* up_numbers_;
   std::uint32_t up_ring_;
   std::uint32_t* topic_aliases_;
-  std::uint32_t* stream_aliases_;
+  InAlias* in_aliases_;
+  std::uint32_t* out_aliases_;              // (downstream, stream), in this session; 0: none
+  std::uint8_t* place_uses_;                // (downstream, place): which use of it is the present one
+  BitMatrix stream_places_, topic_places_;  // downstream x place, taken
   Waiting* waiting_;
   std::uint32_t free_waiting_ = kNil;
 
@@ -385,6 +452,8 @@ class Core {
   char* union_texts_;
   std::uint32_t union_high_ = 0;
   InterestState mine_;
+  std::uint32_t hub_ = kNil;  // a leaf's: which peer serves it now
+  bool i_am_hub_ = false;
 
   Event* events_;
   std::uint32_t event_head_ = 0, event_count_ = 0;
@@ -397,7 +466,8 @@ class Core {
   // A broker that starts raises no `delivered` over what a subscriber may be missing from whom it does not know yet:
   // peers' brokers (over what is published here), and after a restart its own former clients (over everything).
   bool withheld_for_peers_ = true, withheld_for_clients_ = true;
-  bool started_ = false, answers_due_ = false, jobs_due_ = false;
+  bool started_ = false, answers_due_ = false, jobs_due_ = false, keep_expired_ = false;
+  std::uint32_t give_back_at_ = 0;
   std::uint8_t scratch_[wire::kControlBytesMax];
 };
 

@@ -18,7 +18,7 @@ std::uint32_t Core::room(std::uint32_t d) const {
 
 bool Core::may_send(std::uint32_t d) const {
   const Downstream& down = downstreams_[d];
-  return down.slot != kNil && !down.syncing && !down.detached;
+  return down.slot != kNil && !down.syncing && !down.detached && !down.dormant;
 }
 
 // ------------------------------------------------------------------ position in the log
@@ -41,8 +41,9 @@ void Core::attach(std::uint32_t d, std::uint32_t topic, std::uint8_t replay) {
   const bool all = replay == 2 || (!down.seen && (withheld_for_clients_ || (down.broker && withheld_for_peers_)));
   for (std::uint32_t s = log_.topic(topic).first_stream; s != kNil; s = log_.stream(s).next_in_topic) {
     const Stream& stream = log_.stream(s);
-    if (stream.home == Home::unknown || (stream.home == Home::remote && (down.broker || !stream.covered))) continue;
-    const std::uint64_t from = replay_start(s, all ? 2 : replay);
+    if (!should_serve(d, s) || (stream.home == Home::remote && !stream.covered)) continue;
+    const std::uint64_t other = other_hubs_cursor(d, s);
+    const std::uint64_t from = other != 0 ? other : replay_start(s, all ? 2 : replay);
     cursor(d, s) = from;
     if (from <= stream.highest) resume_held(d, s, from);
   }
@@ -234,11 +235,12 @@ void Core::reattach(std::uint32_t d) {
   Downstream& down = downstreams_[d];
   down.detached = false;
   down.reattach_due_ns = 0;
+  if (down.dormant) return;
   down.since_ns = now_.mono_ns;
   ++counters.resumed;
   for (std::uint32_t t = 0; t < log_.topics(); ++t) {
     bool any = false, live = false;
-    for (std::uint32_t f = down.first_filter; f != kNil && !live; f = filters_[f].next) {
+    for (std::uint32_t f = down.first_filter; f != kNil && !live && log_.topic(t).used; f = filters_[f].next) {
       if (!wire::filter_matches(text_of(f), log_.name_of(t))) continue;
       any = true;
       live = !filters_[f].ghost;
@@ -254,7 +256,8 @@ void Core::reattach(std::uint32_t d) {
     for (std::uint32_t s = log_.topic(t).first_stream; s != kNil; s = log_.stream(s).next_in_topic) {
       const Stream& stream = log_.stream(s);
       if (stream.home == Home::unknown && cursor(d, s) == 0) continue;
-      if (stream.home == Home::remote && (down.broker || !stream.covered) && cursor(d, s) == 0) continue;
+      if (stream.home != Home::unknown && !should_serve(d, s)) continue;
+      if (stream.home == Home::remote && !stream.covered && cursor(d, s) == 0) continue;
       resume(d, s, cursor(d, s) == 0 ? stream.start : cursor(d, s));
     }
     make_ready(d, t);

@@ -148,6 +148,11 @@ void Endpoint::set_admitted(SessionId session, Lane lane, std::uint32_t number) 
   if (s != nullptr) s->other(&s_->node).decided[static_cast<std::size_t>(lane)] = number;
 }
 
+bool Endpoint::peer_limits(SessionId, PeerLimits& out) const {
+  out.topics_max = out.streams_max = 1u << 20;
+  return true;
+}
+void Endpoint::set_interest(SessionId, const InterestState&) {}
 void Endpoint::set_interest(const InterestState& mine) {
   s_->node.interest = mine;
 }

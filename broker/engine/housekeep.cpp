@@ -9,7 +9,9 @@ void Core::check_withheld() {
   if (!withheld_for_peers_ && !withheld_for_clients_) return;
   const std::uint64_t age_ns = now_.mono_ns - started_ns_;
   bool unseen = false;
-  for (std::uint32_t d = 0; d < peer_count_; ++d) unseen = unseen || !downstreams_[d].seen;
+  for (std::uint32_t d = 0; d < peer_count_; ++d) {
+    unseen = unseen || (!downstreams_[d].seen && !downstreams_[d].dormant);
+  }
   const bool peers = unseen && age_ns < detach_ns_;
   // Half the bound, so that homes that wait for this broker's `delivered` do not take it for one that fell behind.
   const bool clients = own_incarnation_ > 1 && age_ns < detach_ns_ / 2;
@@ -46,9 +48,11 @@ void Core::housekeep() {
     if (downstreams_[d].used) housekeep_downstream(d);
   }
   housekeep_catch_ups();
+  choose_hub();
+  give_back_some();
   for (std::uint32_t s = 0; s < log_.streams(); ++s) {
     const Stream& stream = log_.stream(s);
-    if (stream.early == 0 || stream.upstream != kNil) continue;
+    if (!stream.used || stream.early == 0 || stream.upstream != kNil) continue;
     // Its publisher is gone, and with it what came before these: they were never accepted.
     const std::uint32_t e = log_.find(s, stream.highest);
     if (e == kNil || now_.mono_ns - log_.entry(e).time_ns >= detach_ns_) log_.drop_early(s, stream.highest);
@@ -80,10 +84,13 @@ void Core::housekeep_downstream(std::uint32_t d) {
   check_interest(d);
 }
 
-bool Core::answered_by_peers(std::uint64_t need) const {
+// Leaves need no asking: their hub has everything of theirs. Other brokers ask only for what is here.
+bool Core::answered_by_peers(std::uint32_t d, std::uint64_t need) const {
+  if (downstreams_[d].broker && downstreams_[d].role != PeerRole::leaf) return true;
   const bool booting = now_.mono_ns < started_ns_ + kBootGraceNs;
-  for (std::uint32_t d = 0; d < peer_count_; ++d) {
-    const Downstream& peer = downstreams_[d];
+  for (std::uint32_t p = 0; p < peer_count_; ++p) {
+    const Downstream& peer = downstreams_[p];
+    if (peer.role == PeerRole::leaf || peer.dormant) continue;
     if (peer.slot == kNil) {
       if (booting && !peer.seen) return false;
     } else if (peer.peer_answered < need + 1) {

@@ -30,6 +30,7 @@ void Core::on_interest(std::uint32_t slot, const wire::InterestBody& body) {
   switch (body.op) {
     case wire::InterestOp::snapshot_begin:
       down.receiving = true;
+      down.moved = body.replay == 2;
       down.interest_version = body.version;
       announced_.clear_row(d);  // what it may have missed or forgotten is named again
       for (std::uint32_t f = down.first_filter; f != kNil; f = filters_[f].next) {
@@ -84,12 +85,15 @@ void Core::add_filter(std::uint32_t d, const wire::InterestBody& body) {
     known.stale = false;
   }
   filters_[f].replay = body.replay;
-  if (!down.broker && filters_[f].unioned == kNil) filters_[f].unioned = union_add(body.filter, body.replay);
+  const bool below = !down.broker || down.role == PeerRole::leaf;
+  if (below && filters_[f].unioned == kNil) filters_[f].unioned = union_add(body.filter, body.replay);
   if (!down.receiving) {
     filters_[f].answer_version = body.version + 1;
     filters_[f].need_version = filters_[f].unioned == kNil ? 0 : union_[filters_[f].unioned].version;
     answers_due_ = true;
   }
+  // Served by another hub until now: what it never met there began since, so it is owed from its beginning.
+  if (down.receiving && down.moved) replay = 2;
   rematch(d, body.filter, replay);
 }
 
@@ -127,13 +131,14 @@ void Core::snapshot_complete(std::uint32_t d, std::uint64_t version) {
   down.snapshot_answer = version + 1;
   // What its own filters made of my union: a later removal is a version that nobody answers.
   down.snapshot_need = 0;
-  for (std::uint32_t f = down.first_filter; f != kNil && !down.broker; f = filters_[f].next) {
+  for (std::uint32_t f = down.first_filter; f != kNil; f = filters_[f].next) {
     if (filters_[f].unioned == kNil) continue;
     down.snapshot_need = std::max(down.snapshot_need, union_[filters_[f].unioned].version);
   }
   answers_due_ = true;
   if (down.ask_backoff_ns != 0) ++counters.interest_mended;
   down.behind_since_ns = down.ask_after_ns = down.ask_backoff_ns = 0;
+  if (down.dormant) let_go_quietly(d);
   if (down.detached) reattach(d);
   const bool first = !down.seen;
   down.seen = true;
@@ -153,7 +158,7 @@ void Core::snapshot_complete(std::uint32_t d, std::uint64_t version) {
 
 void Core::rematch(std::uint32_t d, std::string_view filter, std::uint8_t replay) {
   for (std::uint32_t t = 0; t < log_.topics(); ++t) {
-    if (wire::filter_matches(filter, log_.name_of(t))) rematch_topic(d, t, replay);
+    if (log_.topic(t).used && wire::filter_matches(filter, log_.name_of(t))) rematch_topic(d, t, replay);
   }
 }
 
@@ -174,7 +179,7 @@ void Core::rematch_topic(std::uint32_t d, std::uint32_t topic, std::uint8_t repl
     }
     return;
   }
-  if (downstreams_[d].detached) return;
+  if (downstreams_[d].detached || downstreams_[d].dormant) return;
   if (!l.attached) {
     attach(d, topic, replay);
   } else if (replay != 0) {
@@ -233,7 +238,7 @@ std::uint32_t Core::union_add(std::string_view text, std::uint8_t replay) {
   interest_changed(wire::InterestOp::add, text, replay);
   for (std::uint32_t t = 0; t < log_.topics(); ++t) {
     Topic& topic = log_.topic(t);
-    if (topic.wanted_since == 0 && wire::filter_matches(text, log_.name_of(t))) topic.wanted_since = mine_.version;
+    if (topic.used && topic.wanted_since == 0 && wire::filter_matches(text, log_.name_of(t))) topic.wanted_since = mine_.version;
   }
   return u;
 }
@@ -244,10 +249,11 @@ void Core::union_remove(std::uint32_t u) {
   interest_changed(wire::InterestOp::remove, union_text(u), 0);
   // What nobody here wants any more stops coming: its streams are as good as unknown until announced again.
   for (std::uint32_t t = 0; t < log_.topics(); ++t) {
-    if (!wire::filter_matches(union_text(u), log_.name_of(t)) || union_matches(t)) continue;
+    if (!log_.topic(t).used || !wire::filter_matches(union_text(u), log_.name_of(t)) || union_matches(t)) continue;
     log_.topic(t).wanted_since = 0;
     for (std::uint32_t s = log_.topic(t).first_stream; s != kNil; s = log_.stream(s).next_in_topic) {
-      log_.stream(s).covered = false;
+      Stream& stream = log_.stream(s);
+      if (stream.home != Home::remote || wanted_since(t, stream.home_peer) == 0) stream.covered = false;
     }
   }
   for (std::uint32_t i = 0; i < limits_.sessions; ++i) {
@@ -275,10 +281,12 @@ std::uint64_t Core::union_since(std::uint32_t topic) const {
 void Core::interest_changed(wire::InterestOp op, std::string_view text, std::uint8_t replay) {
   ++mine_.version;
   endpoint_.set_interest(mine_);
+  for (std::uint32_t p = 0; p < peer_count_; ++p) tell_interest(p);
   const wire::InterestBody body{mine_.version, own_incarnation_, op, replay, text};
   for (std::uint32_t d = 0; d < peer_count_; ++d) {
     const Downstream& peer = downstreams_[d];
     if (peer.slot == kNil || peer.snapshot == SnapshotStep::begin) continue;
+    if (peer.role == PeerRole::leaf || peer.dormant) continue;  // what they are told does not change
     if (peer.snapshot != SnapshotStep::none || room(d) == 0 || !tell(d, PTL_C_INTEREST, body)) begin_snapshot(d);
   }
 }
@@ -298,14 +306,24 @@ void Core::run_snapshot(std::uint32_t d) {
       jobs_due_ = true;
       return;
     }
-    wire::InterestBody body{mine_.version, own_incarnation_, wire::InterestOp::snapshot_begin, 0, {}};
+    wire::InterestBody body{interest_towards(d).version, own_incarnation_, wire::InterestOp::snapshot_begin, 0, {}};
     switch (peer.snapshot) {
       case SnapshotStep::begin:
+        body.replay = peer.turned_to ? 2 : 0;
         tell(d, PTL_C_INTEREST, body);
+        body.replay = 0;
         peer.snapshot = SnapshotStep::filters;
         peer.snapshot_at = 0;
         break;
       case SnapshotStep::filters: {
+        if (peer.role == PeerRole::leaf || peer.dormant) {
+          body.op = wire::InterestOp::add;
+          body.filter = "#";
+          if (!peer.dormant) tell(d, PTL_C_INTEREST, body);
+          peer.snapshot = SnapshotStep::resumes;
+          peer.snapshot_at = 0;
+          break;
+        }
         while (peer.snapshot_at < union_high_ && union_[peer.snapshot_at].references == 0) ++peer.snapshot_at;
         if (peer.snapshot_at == union_high_) {
           peer.snapshot = SnapshotStep::resumes;
@@ -320,7 +338,7 @@ void Core::run_snapshot(std::uint32_t d) {
         break;
       }
       case SnapshotStep::resumes: {
-        if (peer.snapshot_at >= log_.streams()) {
+        if (peer.dormant || peer.snapshot_at >= log_.streams()) {
           peer.snapshot = SnapshotStep::end;
           break;
         }
@@ -328,7 +346,7 @@ void Core::run_snapshot(std::uint32_t d) {
         const Stream& stream = log_.stream(s);
         const bool mine =
             stream.home == Home::unknown || (stream.home == Home::remote && stream.home_peer == d && stream.covered);
-        if (!mine) break;
+        if (!stream.used || !mine) break;
         const std::uint64_t next = wanted_next(s);
         if (next != 0) send_resume(d, s, next);
         break;
@@ -336,6 +354,7 @@ void Core::run_snapshot(std::uint32_t d) {
       case SnapshotStep::end:
         body.op = wire::InterestOp::snapshot_end;
         tell(d, PTL_C_INTEREST, body);
+        peer.turned_to = false;
         peer.snapshot = SnapshotStep::none;
         break;
       case SnapshotStep::none:

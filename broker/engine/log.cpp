@@ -44,8 +44,18 @@ std::uint32_t Log::find_topic(std::string_view name) const {
 }
 
 std::uint32_t Log::add_topic(std::string_view name) {
-  if (topic_count_ == topic_bound_ || name.size() > name_bytes_) return kNil;
-  const std::uint32_t t = topic_count_++;
+  if (name.size() > name_bytes_) return kNil;
+  std::uint32_t t = free_topic_;
+  if (t != kNil) {
+    free_topic_ = topics_[t].first_stream;
+  } else if (topic_count_ < topic_bound_) {
+    t = topic_count_++;
+  } else {
+    return kNil;
+  }
+  topics_[t] = Topic{};
+  topics_[t].used = true;
+  ++topics_used_;
   topics_[t].hash = wire::topic_hash(name);
   topics_[t].name_length = static_cast<std::uint32_t>(name.size());
   std::memcpy(names_ + static_cast<std::size_t>(t) * name_bytes_, name.data(), name.size());
@@ -53,6 +63,22 @@ std::uint32_t Log::add_topic(std::string_view name) {
   while (topic_cells_[i] != 0) i = (i + 1) & topic_mask_;
   topic_cells_[i] = t + 1;
   return t;
+}
+
+void Log::remove_topic(std::uint32_t t) {
+  auto i = static_cast<std::uint32_t>(topics_[t].hash) & topic_mask_;
+  while (topic_cells_[i] != t + 1) i = (i + 1) & topic_mask_;
+  for (auto j = (i + 1) & topic_mask_; topic_cells_[j] != 0; j = (j + 1) & topic_mask_) {
+    const auto home = static_cast<std::uint32_t>(topics_[topic_cells_[j] - 1].hash) & topic_mask_;
+    if (((j - home) & topic_mask_) < ((j - i) & topic_mask_)) continue;  // j would move before its home
+    topic_cells_[i] = topic_cells_[j];
+    i = j;
+  }
+  topic_cells_[i] = 0;
+  topics_[t] = Topic{};
+  topics_[t].first_stream = free_topic_;
+  free_topic_ = t;
+  --topics_used_;
 }
 
 std::uint32_t Log::find_stream(std::uint32_t topic, std::uint64_t publisher, std::uint32_t incarnation) const {
@@ -73,8 +99,19 @@ std::uint32_t Log::previous_stream(std::uint32_t topic, std::uint64_t publisher,
 }
 
 std::uint32_t Log::add_stream(std::uint32_t topic, std::uint64_t publisher, std::uint32_t incarnation) {
-  if (stream_count_ == stream_bound_) return kNil;
-  const std::uint32_t s = stream_count_++;
+  std::uint32_t s = free_stream_;
+  if (s != kNil) {
+    free_stream_ = streams_[s].next_in_topic;
+  } else if (stream_count_ < stream_bound_) {
+    s = stream_count_++;
+  } else {
+    return kNil;
+  }
+  const std::uint32_t serial = streams_[s].serial + 1;
+  streams_[s] = Stream{};
+  streams_[s].serial = serial;
+  streams_[s].used = true;
+  ++streams_used_;
   streams_[s].publisher = publisher;
   streams_[s].incarnation = incarnation;
   streams_[s].topic = topic;
@@ -82,6 +119,20 @@ std::uint32_t Log::add_stream(std::uint32_t topic, std::uint64_t publisher, std:
   (t.last_stream == kNil ? t.first_stream : streams_[t.last_stream].next_in_topic) = s;
   t.last_stream = s;
   return s;
+}
+
+void Log::remove_stream(std::uint32_t s) {
+  Topic& t = topics_[streams_[s].topic];
+  std::uint32_t before = kNil;
+  for (std::uint32_t x = t.first_stream; x != s; x = streams_[x].next_in_topic) before = x;
+  (before == kNil ? t.first_stream : streams_[before].next_in_topic) = streams_[s].next_in_topic;
+  if (t.last_stream == s) t.last_stream = before;
+  const std::uint32_t serial = streams_[s].serial;
+  streams_[s] = Stream{};
+  streams_[s].serial = serial;
+  streams_[s].next_in_topic = free_stream_;
+  free_stream_ = s;
+  --streams_used_;
 }
 
 void Log::begin_stream(std::uint32_t stream, std::uint64_t start) {
@@ -155,7 +206,7 @@ void Log::note_later_gap(Stream& s, std::uint64_t first, std::uint64_t last) {
   }
 }
 
-std::uint32_t Log::take_entry(std::uint32_t stream, std::uint64_t now_ns, bool from_peer) {
+std::uint32_t Log::take_entry(std::uint32_t stream, std::uint64_t now_ns, std::uint32_t from) {
   if (free_entry_ == kNil) return kNil;
   const std::uint32_t e = free_entry_;
   Entry& entry = entries_[e];
@@ -167,7 +218,8 @@ std::uint32_t Log::take_entry(std::uint32_t stream, std::uint64_t now_ns, bool f
   entry.stream = stream;
   entry.topic = streams_[stream].topic;
   entry.time_ns = now_ns;
-  entry.from_peer = from_peer;
+  entry.from = from;
+  ++streams_[stream].entries;
   return e;
 }
 
@@ -219,6 +271,7 @@ void Log::drop_early(std::uint32_t stream, std::uint64_t last) {
 
 void Log::give_back(std::uint32_t e) {
   Entry& entry = entries_[e];
+  --streams_[entry.stream].entries;
   entry.message = kNil;
   entry.pending = 0;
   entry.early = false;
@@ -229,9 +282,9 @@ void Log::give_back(std::uint32_t e) {
 }
 
 std::uint32_t Log::append(std::uint32_t stream, std::uint64_t sequence, MessageId message, std::uint64_t now_ns,
-                          bool from_peer) {
+                          std::uint32_t from) {
   if (!room_for_message()) return kNil;
-  const std::uint32_t e = take_entry(stream, now_ns, from_peer);
+  const std::uint32_t e = take_entry(stream, now_ns, from);
   if (e == kNil) return kNil;
   Entry& entry = entries_[e];
   Stream& s = streams_[stream];
@@ -268,8 +321,8 @@ void Log::cover(std::uint32_t stream, std::uint64_t first, std::uint64_t last) {
 }
 
 std::uint32_t Log::append_gap(std::uint32_t stream, std::uint64_t first, std::uint64_t last, std::uint32_t reason,
-                              std::uint64_t now_ns, bool from_peer) {
-  const std::uint32_t e = take_entry(stream, now_ns, from_peer);
+                              std::uint64_t now_ns, std::uint32_t from) {
+  const std::uint32_t e = take_entry(stream, now_ns, from);
   if (e == kNil) return kNil;
   Entry& entry = entries_[e];
   Stream& s = streams_[stream];

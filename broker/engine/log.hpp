@@ -33,7 +33,9 @@ struct Topic {
   std::uint32_t first_stream = kNil;
   std::uint32_t last_stream = kNil;
   std::uint64_t wanted_since = 0;  // version of my interest that made it match; 0: nobody here wants it
+  std::uint32_t in_aliases = 0;    // sessions that have announced it to me: it stays while they stand
   Lane lane = Lane::realtime;
+  bool used = false;
 };
 
 struct Stream {
@@ -52,6 +54,9 @@ struct Stream {
   std::uint32_t previous_incarnation = 0;
   std::uint32_t topic = kNil;
   std::uint32_t next_in_topic = kNil;
+  std::uint32_t entries = 0;       // entries of it: messages, gaps, what waits beside the log
+  std::uint32_t serial = 0;        // counts the uses of this place, so that an old alias is known as such
+  std::uint64_t gone_ns = 0;       // when the session that announced it ended
   std::uint32_t held = 0;          // messages of it in the log
   std::uint32_t early = 0;         // messages of it that wait beside the log
   std::uint32_t home_peer = kNil;  // downstream index of the peer, when remote
@@ -64,6 +69,7 @@ struct Stream {
   std::uint32_t later_gap_count = 0;
   Home home = Home::unknown;
   bool covered = false;  // remote: its home serves me (my interest matches and it announced its cursor)
+  bool used = false;
 };
 
 struct Entry {
@@ -80,8 +86,9 @@ struct Entry {
   std::uint32_t serial = 0;   // counts the uses of this place, so that an old reference is known as such
   std::uint32_t reason = 0;   // of a gap
   bool early = false;         // waits beside the log: `pending` is 1 for that
-  bool from_peer = false;     // never forwarded to another broker: the one-hop rule
+  std::uint32_t from = kNil;  // downstream index of the peer that sent it; kNil: published here
   bool is_gap() const { return message == kNil; }
+  bool from_peer() const { return from != kNil; }
 };
 
 class Log {
@@ -92,7 +99,8 @@ class Log {
   std::uint32_t find_topic(std::string_view name) const;
   std::uint32_t add_topic(std::string_view name);
   std::string_view name_of(std::uint32_t topic) const;
-  std::uint32_t topics() const { return topic_count_; }
+  std::uint32_t topics() const { return topic_count_; }  // places; a place may be free
+  void remove_topic(std::uint32_t topic);                // it has no stream and no entry
   Topic& topic(std::uint32_t index) { return topics_[index]; }
   const Topic& topic(std::uint32_t index) const { return topics_[index]; }
 
@@ -100,7 +108,10 @@ class Log {
   std::uint32_t add_stream(std::uint32_t topic, std::uint64_t publisher, std::uint32_t incarnation);
   // The latest incarnation below `incarnation` of this publisher, or kNil.
   std::uint32_t previous_stream(std::uint32_t topic, std::uint64_t publisher, std::uint32_t incarnation) const;
-  std::uint32_t streams() const { return stream_count_; }
+  std::uint32_t streams() const { return stream_count_; }  // places; a place may be free
+  void remove_stream(std::uint32_t stream);                // it has no entry
+  std::uint32_t topics_used() const { return topics_used_; }
+  std::uint32_t streams_used() const { return streams_used_; }
   Stream& stream(std::uint32_t index) { return streams_[index]; }
   const Stream& stream(std::uint32_t index) const { return streams_[index]; }
   // From `start` on this stream will come: what is below does not count as missing.
@@ -110,9 +121,9 @@ class Log {
   // After it, and after append_gap and begin_stream, link_next gives those that have come into line, one by one, until
   // kNil.
   std::uint32_t append(std::uint32_t stream, std::uint64_t sequence, MessageId message, std::uint64_t now_ns,
-                       bool from_peer);
+                       std::uint32_t from);
   std::uint32_t append_gap(std::uint32_t stream, std::uint64_t first, std::uint64_t last, std::uint32_t reason,
-                           std::uint64_t now_ns, bool from_peer);
+                           std::uint64_t now_ns, std::uint32_t from);
   bool gap_known(std::uint32_t stream, std::uint64_t first, std::uint64_t last) const;  // nothing of it is waited for
   std::uint32_t lengthen_gap(std::uint32_t stream, std::uint64_t first, std::uint64_t last, std::uint32_t reason);
   // Gaps beyond `contiguous` are remembered in a few places. Without one (or an entry) this gap would be forgotten, and
@@ -137,7 +148,7 @@ class Log {
 
  private:
   static constexpr std::uint32_t kGapKey = 1u << 31;  // sets gaps apart from messages in `table_`
-  std::uint32_t take_entry(std::uint32_t stream, std::uint64_t now_ns, bool from_peer);
+  std::uint32_t take_entry(std::uint32_t stream, std::uint64_t now_ns, std::uint32_t from);
   void link(std::uint32_t entry);
   void give_back(std::uint32_t entry);
   void cover(std::uint32_t stream, std::uint64_t first, std::uint64_t last);
@@ -153,7 +164,8 @@ class Log {
   Entry* entries_;
   SequenceTable table_;
   std::uint32_t name_bytes_, topic_bound_, topic_mask_, stream_bound_, entry_count_, gap_reserve_;
-  std::uint32_t topic_count_ = 0, stream_count_ = 0;
+  std::uint32_t topic_count_ = 0, stream_count_ = 0, topics_used_ = 0, streams_used_ = 0;
+  std::uint32_t free_topic_ = kNil, free_stream_ = kNil;  // chained by first_stream, next_in_topic
   std::uint32_t free_entry_ = kNil, entries_used_ = 0, entries_high_ = 0;
   std::uint64_t retained_bytes_ = 0;
 };

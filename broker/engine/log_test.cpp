@@ -33,7 +33,7 @@ struct Fixture {
     if (m == kNil) return kNil;
     const std::uint8_t byte = 1;
     store.append_copy(m, {&byte, 1});
-    const std::uint32_t e = log.append(s, q, m, now, false);
+    const std::uint32_t e = log.append(s, q, m, now, kNil);
     if (e == kNil) store.release(m);
     return e;
   }
@@ -79,12 +79,12 @@ TEST(Log, AGapFillsAHoleAndDropsWhatItCovers) {
   Fixture f;
   const std::uint32_t s = f.stream("a");
   f.put(s, 1);
-  const std::uint32_t gap = f.log.append_gap(s, 4, 5, 5, 0, false);  // refused while 2 and 3 are being repaired
+  const std::uint32_t gap = f.log.append_gap(s, 4, 5, 5, 0, kNil);  // refused while 2 and 3 are being repaired
   EXPECT_TRUE(f.log.entry(gap).is_gap());
   EXPECT_EQ(f.log.stream(s).contiguous, 1u);
   const std::uint32_t six = f.put(s, 6);
   f.put(s, 3);
-  f.log.append_gap(s, 2, 3, 1, 0, false);  // the home no longer has them, whatever came before
+  f.log.append_gap(s, 2, 3, 1, 0, kNil);  // the home no longer has them, whatever came before
   EXPECT_EQ(f.log.find(s, 3), kNil);
   EXPECT_EQ(f.log.stream(s).contiguous, 5u);
   EXPECT_EQ(f.log.link_next(s), six);
@@ -142,7 +142,7 @@ TEST(Log, RunsOutOfMessagesButStillTakesGaps) {
   std::uint64_t q = 1;
   while (f.put(s, q) != kNil) ++q;
   EXPECT_EQ(q, 257u);
-  EXPECT_NE(f.log.append_gap(s, q, q, 5, 0, false), kNil);
+  EXPECT_NE(f.log.append_gap(s, q, q, 5, 0, kNil), kNil);
   EXPECT_EQ(f.store.usage().messages, 256u);
   for (int i = 0; i < 257; ++i) f.log.remove_head(f.log.stream(s).topic);
   EXPECT_EQ(f.store.usage().messages, 0u);

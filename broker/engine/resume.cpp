@@ -18,11 +18,13 @@ void Core::on_resume(std::uint32_t slot, const wire::ResumeBody& body) {
   const std::uint32_t topic = topic_alias(slot, body.topic);
   if (topic >= kRefusedAlias) return bad_control();
   std::uint32_t s = log_.find_stream(topic, body.publisher, body.incarnation);
-  // Asked by a broker that does not know the home: not mine, so not my answer. Asked by my client: I remember, for the
-  // home (or the publisher, after my own restart) will come.
-  if (s == kNil && !down.broker) s = log_.add_stream(topic, body.publisher, body.incarnation);
-  if (s == kNil) return;
-  if (down.broker && log_.stream(s).home != Home::local) return;
+  if (s == kNil) s = revive(topic, body.publisher, body.incarnation);
+  // Asked by a broker that does not know the home: not mine, so not my answer. Asked by my client or leaf: I remember,
+  // for the home (or the publisher, after my own restart) will come.
+  const bool below = !down.broker || down.role == PeerRole::leaf;
+  if (s == kNil && below) s = add_stream(topic, body.publisher, body.incarnation);
+  if (s == kNil || !may_need(d, s)) return;
+  if (down.broker) announced_.clear(d, s);  // it may have given the stream back
   const std::uint64_t next = std::max<std::uint64_t>(body.next, 1);
   if (down.detached) {
     cursor(d, s) = next;
@@ -63,7 +65,7 @@ void Core::resume_held(std::uint32_t d, std::uint32_t s, std::uint64_t next) {
   std::uint32_t first = kNil;  // in log order, which after a RESUME of mine is not quite that of sequences
   for (std::uint64_t q = std::max(next, stream.low); q <= stream.contiguous; ++q) {
     const std::uint32_t e = log_.find(s, q);
-    if (e == kNil || log_.entry(e).early) continue;
+    if (e == kNil || log_.entry(e).early || !eligible(d, log_.entry(e))) continue;
     if (first == kNil || log_.entry(e).position < log_.entry(first).position) first = e;
   }
   if (first != kNil) rewind(d, stream.topic, first);
@@ -102,7 +104,7 @@ std::uint64_t Core::wanted_next(std::uint32_t s) {
   const bool known = stream.home == Home::remote && stream.covered;
   std::uint64_t next = known ? stream.contiguous + 1 : 0;
   owing_.for_each(stream.topic, [&](std::uint32_t d) {
-    if (downstreams_[d].broker) return;
+    if (!may_need(d, s)) return;
     const std::uint64_t c = cursor(d, s);
     if (c == 0 || (stream.home != Home::unknown && (c > stream.contiguous || log_.find(s, c) != kNil))) return;
     if (next == 0 || c < next) next = c;
@@ -116,7 +118,7 @@ void Core::ask_home(std::uint32_t s, std::uint64_t next) {
     if (stream.home == Home::remote && stream.home_peer != p) continue;
     const Downstream& peer = downstreams_[p];
     // A snapshot under way names it in its turn; a session to come begins with one.
-    if (peer.slot == kNil || peer.snapshot == SnapshotStep::begin || peer.snapshot == SnapshotStep::filters) continue;
+    if (peer.dormant || peer.slot == kNil || peer.snapshot == SnapshotStep::begin || peer.snapshot == SnapshotStep::filters) continue;
     if (!send_resume(p, s, next)) begin_snapshot(p);
   }
 }
@@ -124,7 +126,7 @@ void Core::ask_home(std::uint32_t s, std::uint64_t next) {
 bool Core::send_resume(std::uint32_t peer, std::uint32_t s, std::uint64_t next) {
   const Stream& stream = log_.stream(s);
   if (room(peer) < 3 || !tell_topic(peer, stream.topic)) return false;
-  return tell(peer, PTL_C_RESUME, wire::ResumeBody{stream.publisher, next, stream.topic + 1, stream.incarnation});
+  return tell(peer, PTL_C_RESUME, wire::ResumeBody{stream.publisher, next, lag(peer, stream.topic).alias, stream.incarnation});
 }
 
 // ------------------------------------------------------------------ catching up by sequence

@@ -118,12 +118,13 @@ Core::Pull Core::send_entry(std::uint32_t d, std::uint32_t e, bool in_log_order)
   const Lane lane = log_.topic(topic).lane;
   DownLane& dl = down.lanes[data_lane(lane)];
   if (dl.sent - dl.delivered >= down_ring_ - 1) return Pull::blocked;  // until `delivered` rises
+  if (!nameable(d, s)) return Pull::more;
   if (!announced_.test(d, s) && !announce(d, s)) {
     down.control_blocked = jobs_due_ = true;
     return Pull::blocked;
   }
   std::uint32_t number = 0;
-  const Outgoing out{entry.message, topic + 1, s + 1, entry.sequence, 0};
+  const Outgoing out{entry.message, lag(d, topic).alias, out_alias(d, s), entry.sequence, 0};
   switch (endpoint_.send(now_, slots_[down.slot].session, lane, out, number)) {
     case SendResult::ok: {
       Lag& l = lag(d, topic);
@@ -152,7 +153,7 @@ Core::Pull Core::pull_gap(std::uint32_t d, std::uint32_t topic) {
   const Entry& entry = log_.entry(l.sent);
   const std::uint64_t c = cursor(d, entry.stream);
   // Whoever has passed it already, or never wanted it, is not told; nor who hears of it with the STREAM.
-  const bool wanted = c != 0 && c <= entry.last && should_serve(d, entry.stream);
+  const bool wanted = c != 0 && c <= entry.last && should_serve(d, entry.stream) && nameable(d, entry.stream);
   const bool announced = announced_.test(d, entry.stream);
   const bool with_stream = wanted && !announced && entry.last <= log_.stream(entry.stream).contiguous;
   // GAPs overtake the messages before them: only so many at a time, for the receiver has to remember each.
@@ -171,10 +172,16 @@ Core::Pull Core::pull_gap(std::uint32_t d, std::uint32_t topic) {
 
 // ------------------------------------------------------------------ announcing, gaps
 
-// The one-hop rule: another broker is served only what is published here.
+// The one-hop rule, and its extension to hubs.
 bool Core::should_serve(std::uint32_t d, std::uint32_t s) const {
-  const Stream& stream = log_.stream(s);
-  return stream.home == Home::local || (stream.home == Home::remote && !downstreams_[d].broker);
+  return log_.stream(s).home != Home::unknown && may_need(d, s);
+}
+
+// A receiver whose tables are full can be told nothing of one more stream: counted, and it stalls nobody.
+bool Core::nameable(std::uint32_t d, std::uint32_t s) {
+  if (alias_of(d, s) != 0) return true;
+  ++counters.aliases_short;
+  return false;
 }
 
 bool Core::announce(std::uint32_t d, std::uint32_t s, bool check) {
@@ -183,8 +190,8 @@ bool Core::announce(std::uint32_t d, std::uint32_t s, bool check) {
   if (room(d) < 3) return false;
   if (!tell_topic(d, topic)) return false;
   wire::StreamBody body;
-  body.alias = s + 1;
-  body.topic = topic + 1;
+  body.alias = alias_of(d, s);
+  body.topic = lag(d, topic).alias;
   body.publisher = stream.publisher;
   body.incarnation = stream.incarnation;
   body.start = std::max<std::uint64_t>(cursor(d, s), 1);
@@ -212,17 +219,32 @@ void Core::tell_what_is_gone(std::uint32_t d, std::uint32_t s) {
 
 bool Core::tell_topic(std::uint32_t d, std::uint32_t topic) {
   Lag& l = lag(d, topic);
-  if (l.topic_told) return true;
+  if (l.alias != 0) return true;
+  std::uint32_t place = take_place(topic_places_, d, std::min(limits_.topics, downstreams_[d].topics_max));
+  if (place == kNil) {  // one that it does not want any more; else any: it is named again when it is used
+    std::uint32_t spare = kNil;
+    for (std::uint32_t t = 0; t < log_.topics(); ++t) {
+      if (lag(d, t).alias != 0 && (spare == kNil || (lag(d, spare).attached && !lag(d, t).attached))) spare = t;
+    }
+    if (spare == kNil) return false;
+    forget_topic_alias(d, spare);
+    place = take_place(topic_places_, d, limits_.topics);
+  }
   wire::TopicBody body;
-  body.alias = topic + 1;
+  body.alias = place + 1;
   body.lane = static_cast<std::uint8_t>(log_.topic(topic).lane);
   body.name = log_.name_of(topic);
-  l.topic_told = tell(d, PTL_C_TOPIC, body);
-  return l.topic_told;
+  if (tell(d, PTL_C_TOPIC, body)) {
+    l.alias = place + 1;
+  } else {
+    topic_places_.clear(d, place);
+  }
+  return l.alias != 0;
 }
 
 bool Core::should_announce(std::uint32_t d, std::uint32_t s) const {
   const Stream& stream = log_.stream(s);
+  if (!stream.used) return false;
   const Lag& l = lag(d, stream.topic);
   if (!l.attached || !l.sendable || announced_.test(d, s) || !should_serve(d, s)) return false;
   return stream.home == Home::local || stream.covered;
@@ -231,7 +253,7 @@ bool Core::should_announce(std::uint32_t d, std::uint32_t s) const {
 // At once where the control queue has room, so that a start cursor is there before any message; else by run_announce.
 void Core::announce_soon(std::uint32_t d, std::uint32_t s) {
   if (downstreams_[d].slot == kNil || !should_announce(d, s)) return;
-  if (cursor(d, s) == 0) return;
+  if (cursor(d, s) == 0 || !nameable(d, s)) return;
   if (may_send(d) && downstreams_[d].announce_at == kNil && room(d) > kControlReserve && announce(d, s)) return;
   downstreams_[d].announce_at = std::min(downstreams_[d].announce_at, s);
   jobs_due_ = true;
@@ -242,7 +264,7 @@ void Core::run_announce(std::uint32_t d) {
   if (down.announce_at == kNil || down.syncing) return;
   for (; !down.detached && down.announce_at < log_.streams(); ++down.announce_at) {
     const std::uint32_t s = down.announce_at;
-    if (!should_announce(d, s) || cursor(d, s) == 0) continue;
+    if (!should_announce(d, s) || cursor(d, s) == 0 || !nameable(d, s)) continue;
     if (room(d) > kControlReserve && announce(d, s)) continue;
     jobs_due_ = true;
     return;
@@ -251,8 +273,9 @@ void Core::run_announce(std::uint32_t d) {
 }
 
 bool Core::tell_gap(std::uint32_t d, std::uint32_t s, std::uint64_t first, std::uint64_t last, std::uint32_t reason) {
+  if (!nameable(d, s)) return true;
   if (room(d) <= kControlReserve || (!announced_.test(d, s) && !announce(d, s, false))) return false;
-  if (!tell(d, PTL_C_GAP, wire::GapBody{first, last, s + 1, reason})) return false;
+  if (!tell(d, PTL_C_GAP, wire::GapBody{first, last, out_alias(d, s), reason})) return false;
   // Counted where it meets the application: a GAP told to a broker is told by that broker in turn.
   if (!downstreams_[d].broker && reason < 8) {
     counters.gaps_told[reason] += last == wire::kUnknownLast ? 1 : last - first + 1;

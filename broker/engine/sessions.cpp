@@ -25,7 +25,7 @@ std::uint32_t Core::take_slot(const SessionEvent& event, std::uint32_t downstrea
     slots_[i].uid = event.uid;
     slots_[i].downstream = downstream;
     std::fill_n(&topic_alias(i, 0), limits_.topics + 1, kNil);
-    std::fill_n(&stream_alias(i, 0), limits_.streams + 1, kNil);
+    std::fill_n(&in_alias(i, 0), limits_.streams + 1, InAlias{});
     std::fill_n(&up_numbers_[std::size_t{i} * kDataLanes * up_ring_], std::size_t{kDataLanes} * up_ring_, UpNumber{});
     return i;
   }
@@ -43,8 +43,12 @@ void Core::free_slot(std::uint32_t slot) {
   }
   s.used = false;
   for (std::uint32_t i = 0; i < log_.streams(); ++i) {
-    if (log_.stream(i).upstream == slot) log_.stream(i).upstream = kNil;
+    Stream& stream = log_.stream(i);
+    if (!stream.used || stream.upstream != slot) continue;
+    stream.upstream = kNil;
+    stream.gone_ns = now_.mono_ns;
   }
+  for (std::uint32_t alias = 1; alias <= limits_.topics; ++alias) announced_topic(slot, alias, kNil);
 }
 
 std::uint32_t Core::find_downstream(std::uint64_t id, bool broker) const {
@@ -122,10 +126,19 @@ void Core::session_up(const SessionEvent& event) {
   down.snapshot_answer = 0;
   down.behind_since_ns = down.ask_after_ns = down.ask_backoff_ns = 0;
   down.announce_at = kNil;
-  announced_.clear_row(d);
-  for (std::uint32_t t = 0; t < log_.topics(); ++t) lag(d, t).topic_told = false;
+  PeerLimits limits;
+  endpoint_.peer_limits(event.session, limits);
+  down.topics_max = limits.topics_max;
+  down.streams_max = limits.streams_max;
+  forget_aliases(d);
   reset_sending(d);
-  if (down.broker) begin_snapshot(d);
+  if (down.broker) tell_interest(d);
+  choose_hub();
+  if (down.broker && down.dormant) {
+    greet_dormant(d);
+  } else if (down.broker) {
+    begin_snapshot(d);
+  }
   answers_due_ = true;
   Event up;
   up.kind = EventKind::session_up;
@@ -152,6 +165,7 @@ void Core::session_down(const SessionEvent& event) {
     reset_sending(d);
   }
   answers_due_ = true;  // who waited for this peer waits no longer
+  choose_hub();
   Event gone;
   gone.kind = EventKind::session_down;
   gone.peer = event.peer != 0 ? event.peer : down.id;

@@ -36,7 +36,11 @@ Core::Core(const Limits& limits, const EngineConfig& config, Arena& arena)
   in_flight_ = arena.take_raw<InFlight>(ds * kDataLanes * down_ring_);
   up_numbers_ = arena.take<UpNumber>(std::size_t{limits.sessions} * kDataLanes * up_ring_);
   topic_aliases_ = arena.take<std::uint32_t>(std::size_t{limits.sessions} * (limits.topics + 1));
-  stream_aliases_ = arena.take<std::uint32_t>(std::size_t{limits.sessions} * (limits.streams + 1));
+  in_aliases_ = arena.take<InAlias>(std::size_t{limits.sessions} * (limits.streams + 1));
+  out_aliases_ = arena.take<std::uint32_t>(ds * limits.streams);
+  place_uses_ = arena.take<std::uint8_t>(ds * limits.streams);
+  stream_places_.construct(arena, limits.downstreams, limits.streams);
+  topic_places_.construct(arena, limits.downstreams, limits.topics);
   waiting_ = arena.take<Waiting>(limits.unresolved_messages);
   filters_ = arena.take<Filter>(limits.filters);
   filter_texts_ = arena.take<char>(std::size_t{limits.filters} * limits.topic_name_bytes);
@@ -63,11 +67,18 @@ Core::Core(const Limits& limits, const EngineConfig& config, Arena& arena)
     Downstream& d = downstreams_[downstream_high_++];
     d.used = d.broker = true;
     d.id = peer.id;
+    d.role = peer.role;
+    i_am_hub_ = i_am_hub_ || peer.role == PeerRole::leaf;
+    if (peer.role == PeerRole::hub && hub_ == kNil) hub_ = downstream_high_ - 1;
     SessionOptions options = config.broker_sessions;
     options.initiate = own_id_ < peer.id;
     endpoint_.configure_peer(peer, options);
   }
   peer_count_ = downstream_high_;
+  for (std::uint32_t p = 0; p < peer_count_ && hub_ != kNil; ++p) {
+    const PeerRole role = downstreams_[p].role;
+    downstreams_[p].dormant = p != hub_ && (role == PeerRole::standby || role == PeerRole::hub);
+  }
   endpoint_.accept_clients(config.client_sessions, config.allowed_clients);
   endpoint_.admit_explicitly();
   mine_ = {own_incarnation_, 0, 0};
@@ -222,7 +233,7 @@ std::uint32_t Core::high_water(std::span<Endpoint::HighWater> out) const {
       {"small_slots", u.small_slots_high, limits_.small_slots},
       {"large_slots", u.large_slots_high, limits_.large_slots},
       {"log_entries", log_.entries_high(), log_.entries_bound()},
-      {"topics", log_.topics(), limits_.topics},
+      {"topics", log_.topics(), limits_.topics},  // places ever used
       {"streams", log_.streams(), limits_.streams},
       {"downstreams", downstream_high_, limits_.downstreams},
       {"backlog_bytes", counters.backlog_bytes_high, detach_bytes_},

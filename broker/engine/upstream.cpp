@@ -16,9 +16,13 @@ constexpr std::uint32_t kRelieveSteps = 64;
 
 void Core::on_data(std::uint32_t slot, Incoming& in) {
   if (in.message == kNil) return;
-  std::uint32_t s = kRefusedAlias;
-  if (in.publisher != 0 && in.publisher <= limits_.streams) s = stream_alias(slot, in.publisher);
-  if (s == kRefusedAlias) {
+  const std::uint32_t s = stream_of(slot, in.publisher);
+  if (s == kPastAlias || (s == kRefusedAlias && downstreams_[slots_[slot].downstream].broker)) {
+    // A peer can do nothing about it: to be let go of would help nobody.
+    if (s == kRefusedAlias) ++counters.refused[static_cast<std::uint32_t>(RefuseReason::memory_full)];
+    store_.release(in.message);
+    put_number(slot, in.lane, in.number, kNil);
+  } else if (s == kRefusedAlias) {
     refuse(slot, in, kNil, RefuseReason::bad_topic);
   } else if (s != kNil && !awaits_cursor(s)) {
     admit(slot, in, s);
@@ -34,11 +38,12 @@ void Core::on_data(std::uint32_t slot, Incoming& in) {
 // subscription, whose STREAM it has overtaken.
 bool Core::awaits_cursor(std::uint32_t s) const {
   const Stream& stream = log_.stream(s);
-  return stream.home == Home::remote && !stream.covered && log_.topic(stream.topic).wanted_since != 0;
+  return stream.home == Home::remote && !stream.covered && wanted_since(stream.topic, stream.home_peer) != 0;
 }
 
 // Data may overtake the control lane. In arrival order, so that the log is too.
 bool Core::wait_for_stream(std::uint32_t slot, const Incoming& in) {
+  ask_name_again(slot, in.publisher);
   if (free_waiting_ == kNil) return false;
   const std::uint32_t w = free_waiting_;
   free_waiting_ = waiting_[w].next;
@@ -53,8 +58,8 @@ void Core::resolve_waiting(std::uint32_t slot) {
   std::uint32_t* link = &slots_[slot].waiting_head;
   while (*link != kNil) {
     const std::uint32_t w = *link;
-    const std::uint32_t s = stream_alias(slot, waiting_[w].incoming.publisher);
-    if (s == kNil || (s != kRefusedAlias && awaits_cursor(s))) {
+    const std::uint32_t s = stream_of(slot, waiting_[w].incoming.publisher);
+    if (s == kNil || (s < kPastAlias && awaits_cursor(s))) {
       link = &waiting_[w].next;
       continue;
     }
@@ -74,7 +79,7 @@ bool Core::known_duplicate(std::uint32_t slot, const Incoming& in, std::uint32_t
   // From the home, which sends it again because a client of mine asked, or because a session was lost.
   bool wanted = withheld_for_clients_;
   owing_.for_each(stream.topic, [&](std::uint32_t d) {
-    if (!downstreams_[d].broker && cursor(d, s) != 0 && cursor(d, s) <= in.sequence) wanted = true;
+    if (may_need(d, s) && cursor(d, s) != 0 && cursor(d, s) <= in.sequence) wanted = true;
   });
   return !wanted;
 }
@@ -105,7 +110,8 @@ void Core::admit(std::uint32_t slot, const Incoming& in, std::uint32_t s) {
   // What I asked the home for again was received before, as far as its publisher is concerned: from here on it is mine
   // to keep, and the home's window is not held up by whom it is for.
   const bool again = from_peer && in.sequence <= stream.contiguous;
-  const std::uint32_t e = log_.append(s, in.sequence, in.message, now_.mono_ns, from_peer);
+  const std::uint32_t e = log_.append(s, in.sequence, in.message, now_.mono_ns,
+                                      from_peer ? slots_[slot].downstream : kNil);
   put_number(slot, in.lane, in.number, again ? kNil : e);
   if (!log_.entry(e).early) {
     appended(e);
@@ -198,7 +204,7 @@ std::uint32_t Core::stand_gap(std::uint32_t s, std::uint64_t first, std::uint64_
   if (stream.refused_first != 0) {
     const std::uint32_t e =
         log_.append_gap(s, stream.refused_first, stream.refused_last, static_cast<std::uint32_t>(GapReason::refused),
-                        now_.mono_ns, stream.home == Home::remote);
+                        now_.mono_ns, stream.home == Home::remote ? stream.home_peer : kNil);
     if (e != kNil) {
       stream.refused_first = stream.refused_last = 0;
       appended(e);
@@ -210,7 +216,7 @@ std::uint32_t Core::stand_gap(std::uint32_t s, std::uint64_t first, std::uint64_
     link_early(s);
     return longer;
   }
-  const std::uint32_t e = log_.append_gap(s, first, last, reason, now_.mono_ns, stream.home == Home::remote);
+  const std::uint32_t e = log_.append_gap(s, first, last, reason, now_.mono_ns, stream.home == Home::remote ? stream.home_peer : kNil);
   if (e != kNil) {
     appended(e);
     link_early(s);
@@ -323,10 +329,11 @@ void Core::raise_delivered(std::uint32_t slot, std::uint32_t i) {
 // ------------------------------------------------------------------ retention and memory
 
 void Core::expire(std::uint32_t topic) {
+  if (keep_expired_) return;
   const Topic& t = log_.topic(topic);
   while (t.head != kNil) {
     const Entry& entry = log_.entry(t.head);
-    if (entry.pending != 0 || kept_back(entry.from_peer)) return;
+    if (entry.pending != 0 || kept_back(entry.from_peer())) return;
     const bool young = now_.mono_ns - entry.time_ns < t.retain_ns;
     const bool fits = t.retain_bytes == 0 || t.bytes <= t.retain_bytes;
     if (!entry.is_gap() && young && fits) return;
@@ -363,7 +370,7 @@ void Core::relieve_memory() {
     }
     if (oldest == kNil) return;
     const std::uint32_t head = log_.topic(oldest).head;
-    if (kept_back(log_.entry(head).from_peer)) {
+    if (kept_back(log_.entry(head).from_peer())) {
       withheld_for_peers_ = withheld_for_clients_ = false;
       end_withholding();
       continue;

@@ -162,9 +162,10 @@ std::uint32_t Endpoint::State::write_heartbeat(Session& s, std::uint8_t* payload
     body.echo_delay_ns =
         static_cast<std::uint32_t>(std::min<std::uint64_t>(now.mono_ns - s.peer_timestamp_at_ns, 0xFFFFFFFFu));
   }
-  body.interest_incarnation = interest.incarnation;
-  body.interest_version = interest.version;
-  body.interest_digest = interest.digest;
+  const InterestState& mine = s.own_interest_set ? s.own_interest : interest;
+  body.interest_incarnation = mine.incarnation;
+  body.interest_version = mine.version;
+  body.interest_digest = mine.digest;
   body.settled = s.out.settled();
   for (std::uint32_t c = 0; c < PTL_CLASSES; ++c) {
     body.ticket_sent[c] = s.classes_out[c].next_ticket - 1;

@@ -313,6 +313,13 @@ void Endpoint::set_interest(const InterestState& mine) {
   s_->interest = mine;
 }
 
+void Endpoint::set_interest(SessionId session, const InterestState& mine) {
+  Session* s = s_->find(session);
+  if (s == nullptr) return;
+  s->own_interest = mine;
+  s->own_interest_set = true;
+}
+
 bool Endpoint::peer_interest(SessionId session, InterestState& out) const {
   const Session* s = s_->find(session);
   if (s == nullptr || !s->peer_interest_known) return false;

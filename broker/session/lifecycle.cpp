@@ -71,6 +71,7 @@ void Endpoint::State::start_session(Session& s) {
   s.resort_shift = 0;
   s.peer_timestamp_ns = 0;
   s.peer_interest_known = false;
+  s.own_interest_set = false;
   s.probe_nonce = 0;
   s.probe_due_ns = kNever;
   s.answer_probe = false;

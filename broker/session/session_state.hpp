@@ -247,6 +247,8 @@ struct Session {
   std::uint64_t peer_timestamp_ns = 0, peer_timestamp_at_ns = 0;
   InterestState peer_interest;
   bool peer_interest_known = false;
+  InterestState own_interest;  // told to this peer, when `own_interest_set`; else the endpoint's
+  bool own_interest_set = false;
 
   // Address change.
   PathId probe_path;

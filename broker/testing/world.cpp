@@ -42,6 +42,7 @@ WorldOptions::WorldOptions() {
   b.deliveries = 512;
   b.reorder_messages = 1'024;
   b.kept_messages = 1'024;
+  leaf_limits = b;
   client_limits = b;
   client_limits.sessions = 2;
   client_limits.peers = 1;
@@ -121,6 +122,13 @@ PathId World::path_of(Node node) const {
   return path_to(node);
 }
 
+void World::leaf(Node broker, Node hub, Node standby) {
+  Process& p = *processes_[broker];
+  p.leaf = true;
+  p.hub = hub;
+  p.standby = standby;
+}
+
 void World::start_all() {
   if (started_) return;
   started_ = true;
@@ -139,7 +147,15 @@ void World::start(Process& p) {
     std::vector<PeerConfig> peers;
     for (const auto& other : processes_) {
       if (!other->is_broker || other->node == p.node) continue;
-      peers.push_back({other->identity.id, other->identity.static_public, path_to(other->node)});
+      PeerRole role = PeerRole::mesh;
+      if (p.leaf) {
+        if (other->node != p.hub && other->node != p.standby) continue;
+        role = other->node == p.hub ? PeerRole::hub : PeerRole::standby;
+      } else if (other->leaf) {
+        if (other->hub != p.node && other->standby != p.node) continue;
+        role = PeerRole::leaf;
+      }
+      peers.push_back({other->identity.id, other->identity.static_public, path_to(other->node), role});
     }
     const TopicRule rule{"#", Lane::realtime, options_.retain_ns, options_.retain_bytes};
     EngineConfig config;
@@ -151,8 +167,8 @@ void World::start(Process& p) {
     config.topics = {&rule, 1};
     config.detach_ns = options_.detach_ns;
     config.detach_bytes = options_.detach_bytes;
-    p.engine =
-        std::make_unique<Engine>(options_.broker_limits, config, p.arena(Engine::bytes_needed(options_.broker_limits)));
+    const Limits& limits = p.leaf ? options_.leaf_limits : options_.broker_limits;
+    p.engine = std::make_unique<Engine>(limits, config, p.arena(Engine::bytes_needed(limits)));
   } else {
     const Process& home = *processes_[p.home];
     ClientConfig config;

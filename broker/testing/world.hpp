@@ -30,6 +30,7 @@ namespace portolan::broker::testing {
 
 struct WorldOptions {
   Limits broker_limits;
+  Limits leaf_limits;  // of brokers that are leaves
   Limits client_limits;
   std::uint64_t detach_ns = 10 * kSecond;
   std::uint64_t detach_bytes = 64u << 20;
@@ -51,6 +52,7 @@ class World {
   // Who is there. All brokers are declared before time runs; clients may come at any time.
   Node broker(std::string name);
   Node client(Node home, std::string name);
+  void leaf(Node broker, Node hub, Node standby);  // brokers that are no leaves mesh
 
   // What applications do. Payloads follow from (topic, publisher, incarnation, sequence), so each can be checked.
   ClientEngine::Published publish(Node client, std::string_view topic, std::uint32_t bytes = 100,

@@ -57,6 +57,8 @@ struct World::Process {
   std::string name;
   Node home = 0;
   bool replaced = false;  // by a later incarnation: nobody asks any more what it sees
+  bool leaf = false;
+  Node hub = 0, standby = 0;  // a leaf's
   Identity identity;
   std::function<void(const Datagram&)> heard;  // a stranger's: it never runs
   bool running = false;

@@ -80,7 +80,7 @@ bool valid(const InterestBody& b) {
       return b.replay == 0 && valid_filter(b.filter);
     case InterestOp::snapshot_begin:
     case InterestOp::snapshot_end:
-      return b.replay == 0 && b.filter.empty();
+      return (b.replay == 0 || (b.replay == 2 && b.op == InterestOp::snapshot_begin)) && b.filter.empty();
   }
   return false;
 }
