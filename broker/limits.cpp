@@ -114,42 +114,80 @@ constexpr Limits sim_client_limits() {
   return l;
 }
 
-// One of a thousand simulated harbours: a leaf with sessions to its two hubs and a few clients.
-//   messages       512 x 80 B                =   40 KiB
-//   blocks         384 x (512 + 20) B        =  200 KiB
-//   small            4 x 12.3 KiB            =   49 KiB
-//   large            3 x 68.3 KiB            =  205 KiB
-//   sessions         8: windows              =  320 KiB
-//   topics, streams, downstreams, events     =  440 KiB
-//   in all                                   =  1.2 MiB
+// One of a thousand simulated harbours: a leaf with sessions to its two hubs and a few clients. What is bulk (blocks,
+// slots, messages in flight) costs address space only, until it is used.
+//   messages       256 x 80 B                =   20 KiB
+//   blocks         256 x (512 + 20) B        =  133 KiB   bulk
+//   small            2 x 12.3 KiB            =   25 KiB   bulk
+//   large            2 x 68.3 KiB            =  137 KiB   bulk
+//   the rest       sessions, topics, streams, downstreams, events: limits_test prints each bound's share
 constexpr Limits thousand_limits() {
   Limits l;
-  l.sessions = 8;
-  l.peers = 4;
-  l.downstreams = 12;
-  l.messages = 512;
-  l.small_blocks = 384;
-  l.small_slots = 4;
-  l.large_slots = 3;
-  l.message_bytes_max = 256u << 10;
-  l.topics = 64;
-  l.streams = 128;
-  l.filters = 64;
+  l.sessions = 5;
+  l.peers = 2;
+  l.downstreams = 6;
+  l.messages = 256;
+  l.small_blocks = 256;
+  l.small_slots = 2;
+  l.large_slots = 2;
+  l.message_bytes_max = 128u << 10;
+  l.topics = 48;
+  l.streams = 64;
+  l.filters = 48;
   l.filters_per_downstream = 16;
   l.topic_name_bytes = 64;
   l.filter_depth = 8;
   l.window_packets = 256;
   l.window_messages = 128;
   l.receive_messages = 128;
-  l.control_queue = 64;
+  l.control_queue = 40;
   l.credit_bytes = 64u << 10;
   l.grants_per_class = 2;
   l.unresolved_messages = 64;
-  l.events = 256;
+  l.events = 128;
   l.deliveries = 128;
   l.reorder_messages = 128;
   l.kept_messages = 256;
-  l.transmits = 16;
+  l.transmits = 8;
+  return l;
+}
+
+// One of their thirty hubs: some 35 leaves of its own, as many whose standby it is, the other hubs, a few clients.
+constexpr Limits thousand_hub_limits() {
+  Limits l = thousand_limits();
+  l.sessions = 104;
+  l.peers = 98;
+  l.downstreams = 112;
+  l.messages = 2'048;
+  l.small_blocks = 2'048;
+  l.small_slots = 8;
+  l.large_slots = 8;
+  l.topics = 512;
+  l.streams = 1'040;
+  l.filters = 768;
+  l.filters_per_downstream = 96;
+  l.unresolved_messages = 256;
+  l.events = 512;
+  l.transmits = 32;
+  return l;
+}
+
+// One of their clients.
+constexpr Limits thousand_client_limits() {
+  Limits l = thousand_limits();
+  l.sessions = 2;
+  l.peers = 1;
+  l.downstreams = 2;
+  l.messages = 256;
+  l.small_blocks = 160;
+  l.streams = 64;
+  l.filters = 16;
+  l.control_queue = 32;
+  l.events = 64;
+  l.deliveries = 64;
+  l.reorder_messages = 64;
+  l.kept_messages = 128;
+  l.transmits = 8;
   return l;
 }
 
@@ -159,6 +197,8 @@ static_assert(consistent(daemon_limits()));
 static_assert(consistent(sim_limits()));
 static_assert(consistent(sim_client_limits()));
 static_assert(consistent(thousand_limits()));
+static_assert(consistent(thousand_hub_limits()));
+static_assert(consistent(thousand_client_limits()));
 static_assert(store_bytes(sim_limits()) < 50 * kMiB);
 static_assert(store_bytes(sim_client_limits()) < 24 * kMiB);
 static_assert(store_bytes(thousand_limits()) < 700 << 10);
@@ -177,6 +217,12 @@ Limits Limits::sim_client() {
 Limits Limits::thousand() {
   return thousand_limits();
 }
+Limits Limits::thousand_hub() {
+  return thousand_hub_limits();
+}
+Limits Limits::thousand_client() {
+  return thousand_client_limits();
+}
 
 bool Limits::by_name(std::string_view name, Limits& out) {
   if (name == "daemon") {
@@ -187,6 +233,10 @@ bool Limits::by_name(std::string_view name, Limits& out) {
     out = sim_client();
   } else if (name == "thousand") {
     out = thousand();
+  } else if (name == "thousand_hub") {
+    out = thousand_hub();
+  } else if (name == "thousand_client") {
+    out = thousand_client();
   } else {
     return false;
   }

@@ -45,7 +45,9 @@ struct Limits {
   static Limits daemon();
   static Limits sim();  // a broker in simulation
   static Limits sim_client();
-  static Limits thousand();  // one of a thousand simulated harbours
+  static Limits thousand();         // one of a thousand simulated harbours, a leaf
+  static Limits thousand_hub();     // one of their hubs
+  static Limits thousand_client();  // one of their clients
   static bool by_name(std::string_view name, Limits& out);
 };
 

@@ -201,14 +201,18 @@ struct Identity {
   Key32 static_private{};
   Key32 static_public{};
 };
-// What a configured peer is to this broker. Up to 64 harbours all are mesh: what comes from one goes to no other. Beyond
-// that leaves hold sessions to a hub and a standby, and hubs mesh.
+// What a configured peer is to this broker. Up to 64 harbours all are mesh: what comes from one goes to no other.
+// Beyond that leaves hold sessions to a hub and a standby, and hubs mesh.
 enum class PeerRole : std::uint8_t {
-  mesh,    // of my rank
-  hub,     // I am its leaf
-  standby, // I am its leaf once my hub is gone
-  leaf     // I am its hub or its standby
+  mesh,         // of my rank
+  hub,          // I am its leaf
+  standby,      // I am its leaf once my hub is gone
+  leaf,         // I am its hub
+  standby_leaf  // I am its standby
 };
+inline bool is_leaf(PeerRole role) {
+  return role == PeerRole::leaf || role == PeerRole::standby_leaf;
+}
 struct PeerConfig {  // broker: another broker of its tenant. client: its broker
   std::uint64_t id = 0;
   Key32 static_public{};

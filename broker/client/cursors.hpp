@@ -143,7 +143,7 @@ class Cursors {
   Table topics_;                      // remote TOPIC alias -> topic, this session
   RemoteStream* remote_;              // by the place that a remote STREAM alias names, this session
   std::uint32_t remote_bound_;
-  std::uint32_t remote_used_ = 0;     // places below this one may have been named
+  std::uint32_t remote_used_ = 0;  // places below this one may have been named
   Node* nodes_;
   std::uint32_t node_free_ = kNil;
   std::uint32_t held_ = 0;

@@ -1,6 +1,6 @@
-// Aliases: what a session calls a stream or a topic. The sender chooses them within the receiver's tables (it said their
-// sizes in the handshake), so a leaf with small tables can stand under a hub with large ones. Places are used again;
-// data may overtake the STREAM that says so, so a stream's alias also counts the uses of its place.
+// Aliases: what a session calls a stream or a topic. The sender chooses them within the receiver's tables (it said
+// their sizes in the handshake), so a leaf with small tables can stand under a hub with large ones. Places are used
+// again; data may overtake the STREAM that says so, so a stream's alias also counts the uses of its place.
 #include <algorithm>
 
 #include "broker/engine/core.hpp"

@@ -24,11 +24,11 @@ bool Core::answer(std::uint32_t d, std::uint64_t version) {
   std::uint64_t away[wire::kHarboursMax];
   wire::SubscribedBody body;
   body.version = version;
-  const bool below = !downstreams_[d].broker || downstreams_[d].role == PeerRole::leaf;
+  const bool below = !downstreams_[d].broker || is_leaf(downstreams_[d].role);
   if (hub_ != kNil && below && downstreams_[hub_].slot != kNil) body.total += downstreams_[hub_].unreachable;
   for (std::uint32_t p = 0; below && p < peer_count_; ++p) {
     const Downstream& peer = downstreams_[p];
-    if (peer.slot != kNil || peer.dormant || peer.role == PeerRole::leaf) continue;
+    if (peer.slot != kNil || peer.dormant || peer.role == PeerRole::standby_leaf) continue;
     if (body.unreachable < wire::kHarboursMax) away[body.unreachable++] = downstreams_[p].id;
     ++body.total;
   }

@@ -36,7 +36,7 @@ inline constexpr std::uint32_t kRefusedAlias = kNil - 1;  // announced, but no t
 inline constexpr std::uint32_t kPastAlias = kNil - 2;     // of a stream that is over: what comes is of no use
 // A stream's alias: its place in the receiver's table, and which use of that place it is.
 inline constexpr std::uint32_t kPlaceMask = 0xFFFFFFu;
-inline constexpr std::uint32_t kDataLanes = 3;            // ordered, realtime, bulk
+inline constexpr std::uint32_t kDataLanes = 3;  // ordered, realtime, bulk
 inline std::uint32_t data_lane(Lane lane) {
   return static_cast<std::uint32_t>(lane) - 1;
 }
@@ -95,7 +95,7 @@ struct Downstream {
   std::uint64_t since_ns = 0;        // of the present session, or of its absence
   std::uint64_t ghost_until_ns = 0;  // 0: no ghost filters
   std::uint64_t backlog_bytes = 0;
-  std::uint32_t unreachable = 0;  // peer: harbours that it says it cannot reach
+  std::uint32_t unreachable = 0;       // peer: harbours that it says it cannot reach
   std::uint64_t interest_version = 0;  // what I hold of its interest
   std::uint64_t interest_digest = 0;
   std::uint64_t snapshot_answer = 0;  // SUBSCRIBED owed for a snapshot (version + 1); 0: none

@@ -10,7 +10,8 @@ void Core::check_withheld() {
   const std::uint64_t age_ns = now_.mono_ns - started_ns_;
   bool unseen = false;
   for (std::uint32_t d = 0; d < peer_count_; ++d) {
-    unseen = unseen || (!downstreams_[d].seen && !downstreams_[d].dormant);
+    const bool counts = !downstreams_[d].dormant && downstreams_[d].role != PeerRole::standby_leaf;
+    unseen = unseen || (counts && !downstreams_[d].seen);
   }
   const bool peers = unseen && age_ns < detach_ns_;
   // Half the bound, so that homes that wait for this broker's `delivered` do not take it for one that fell behind.
@@ -86,11 +87,11 @@ void Core::housekeep_downstream(std::uint32_t d) {
 
 // Leaves need no asking: their hub has everything of theirs. Other brokers ask only for what is here.
 bool Core::answered_by_peers(std::uint32_t d, std::uint64_t need) const {
-  if (downstreams_[d].broker && downstreams_[d].role != PeerRole::leaf) return true;
+  if (downstreams_[d].broker && !is_leaf(downstreams_[d].role)) return true;
   const bool booting = now_.mono_ns < started_ns_ + kBootGraceNs;
   for (std::uint32_t p = 0; p < peer_count_; ++p) {
     const Downstream& peer = downstreams_[p];
-    if (peer.role == PeerRole::leaf || peer.dormant) continue;
+    if (is_leaf(peer.role) || peer.dormant) continue;
     if (peer.slot == kNil) {
       if (booting && !peer.seen) return false;
     } else if (peer.peer_answered < need + 1) {

@@ -9,9 +9,9 @@
 // So the longest way is leaf, hub, hub, leaf, and nothing goes back to the side it came from. A leaf tells its hub what
 // its clients want; a hub tells other hubs what its clients and leaves want, and asks its leaves for everything ("#").
 // The hub that does not serve a leaf is *dormant* there: it is told an empty interest, and gets nothing. When the one
-// that serves dies, the leaf turns to the other: with its whole interest and RESUMEs for what it wants, and with its own
-// log from where the dead one had `delivered`. The dead one keeps its place in the minimum, as anybody absent, until
-// it is back or detached: so nothing is *received* that only it could have passed on.
+// that serves dies, the leaf turns to the other: with its whole interest and RESUMEs for what it wants, and with its
+// own log from where the dead one had `delivered`. The dead one keeps its place in the minimum, as anybody absent,
+// until it is back or detached: so nothing is *received* that only it could have passed on.
 #include <algorithm>
 
 #include "broker/engine/core.hpp"
@@ -33,9 +33,10 @@ bool Core::passes(std::uint32_t d, std::uint32_t from) const {
   if (from == d) return false;
   switch (down.role) {
     case PeerRole::leaf:
+    case PeerRole::standby_leaf:
       return true;
     case PeerRole::mesh:
-      return downstreams_[from].role == PeerRole::leaf;
+      return is_leaf(downstreams_[from].role);
     case PeerRole::hub:
     case PeerRole::standby:
       return false;
@@ -49,7 +50,7 @@ bool Core::may_need(std::uint32_t d, std::uint32_t s) const {
   if (!down.broker) return true;
   if (down.dormant) return false;
   const Stream& stream = log_.stream(s);
-  if (stream.home == Home::unknown) return down.role == PeerRole::leaf;
+  if (stream.home == Home::unknown) return is_leaf(down.role);
   return stream.home == Home::local || passes(d, stream.home_peer);
 }
 
@@ -57,7 +58,7 @@ bool Core::may_need(std::uint32_t d, std::uint32_t s) const {
 
 InterestState Core::interest_towards(std::uint32_t d) const {
   const Downstream& peer = downstreams_[d];
-  if (peer.role == PeerRole::leaf) return {own_incarnation_, 1, wire::filter_digest("#", 0)};
+  if (is_leaf(peer.role)) return {own_incarnation_, 1, wire::filter_digest("#", 0)};
   if (peer.dormant) return {own_incarnation_, 0, 0};
   return mine_;
 }
@@ -69,7 +70,7 @@ void Core::tell_interest(std::uint32_t d) {
 
 // The version of what I told this peer from which on the topic is wanted; 0: it is not.
 std::uint64_t Core::wanted_since(std::uint32_t topic, std::uint32_t home) const {
-  if (home != kNil && downstreams_[home].role == PeerRole::leaf) return 1;
+  if (home != kNil && is_leaf(downstreams_[home].role)) return 1;
   return log_.topic(topic).wanted_since;
 }
 
@@ -150,8 +151,8 @@ void Core::place_again(std::uint32_t d, std::uint32_t topic) {
   make_ready(d, topic);
 }
 
-// A stream that came by another hub now comes from a leaf of mine (its hub died), or the other way round. What I hold of
-// it came from the former side and so passed to others than it would now: perhaps the dead one was the only one to
+// A stream that came by another hub now comes from a leaf of mine (its hub died), or the other way round. What I hold
+// of it came from the former side and so passed to others than it would now: perhaps the dead one was the only one to
 // pass it there. It counts as come this way; each broker begins again at its cursor, and drops what it has.
 void Core::came_another_way(std::uint32_t s, std::uint32_t home) {
   Stream& stream = log_.stream(s);

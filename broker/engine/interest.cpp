@@ -85,7 +85,7 @@ void Core::add_filter(std::uint32_t d, const wire::InterestBody& body) {
     known.stale = false;
   }
   filters_[f].replay = body.replay;
-  const bool below = !down.broker || down.role == PeerRole::leaf;
+  const bool below = !down.broker || is_leaf(down.role);
   if (below && filters_[f].unioned == kNil) filters_[f].unioned = union_add(body.filter, body.replay);
   if (!down.receiving) {
     filters_[f].answer_version = body.version + 1;
@@ -238,7 +238,8 @@ std::uint32_t Core::union_add(std::string_view text, std::uint8_t replay) {
   interest_changed(wire::InterestOp::add, text, replay);
   for (std::uint32_t t = 0; t < log_.topics(); ++t) {
     Topic& topic = log_.topic(t);
-    if (topic.used && topic.wanted_since == 0 && wire::filter_matches(text, log_.name_of(t))) topic.wanted_since = mine_.version;
+    if (topic.used && topic.wanted_since == 0 && wire::filter_matches(text, log_.name_of(t)))
+      topic.wanted_since = mine_.version;
   }
   return u;
 }
@@ -286,7 +287,7 @@ void Core::interest_changed(wire::InterestOp op, std::string_view text, std::uin
   for (std::uint32_t d = 0; d < peer_count_; ++d) {
     const Downstream& peer = downstreams_[d];
     if (peer.slot == kNil || peer.snapshot == SnapshotStep::begin) continue;
-    if (peer.role == PeerRole::leaf || peer.dormant) continue;  // what they are told does not change
+    if (is_leaf(peer.role) || peer.dormant) continue;  // what they are told does not change
     if (peer.snapshot != SnapshotStep::none || room(d) == 0 || !tell(d, PTL_C_INTEREST, body)) begin_snapshot(d);
   }
 }
@@ -316,7 +317,7 @@ void Core::run_snapshot(std::uint32_t d) {
         peer.snapshot_at = 0;
         break;
       case SnapshotStep::filters: {
-        if (peer.role == PeerRole::leaf || peer.dormant) {
+        if (is_leaf(peer.role) || peer.dormant) {
           body.op = wire::InterestOp::add;
           body.filter = "#";
           if (!peer.dormant) tell(d, PTL_C_INTEREST, body);

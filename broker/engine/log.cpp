@@ -127,7 +127,7 @@ void Log::remove_stream(std::uint32_t s) {
   for (std::uint32_t x = t.first_stream; x != s; x = streams_[x].next_in_topic) before = x;
   (before == kNil ? t.first_stream : streams_[before].next_in_topic) = streams_[s].next_in_topic;
   if (t.last_stream == s) t.last_stream = before;
-  const std::uint32_t serial = streams_[s].serial;
+  const std::uint32_t serial = streams_[s].serial + 1;  // what still names it is known to be old
   streams_[s] = Stream{};
   streams_[s].serial = serial;
   streams_[s].next_in_topic = free_stream_;

@@ -21,7 +21,7 @@ void Core::on_resume(std::uint32_t slot, const wire::ResumeBody& body) {
   if (s == kNil) s = revive(topic, body.publisher, body.incarnation);
   // Asked by a broker that does not know the home: not mine, so not my answer. Asked by my client or leaf: I remember,
   // for the home (or the publisher, after my own restart) will come.
-  const bool below = !down.broker || down.role == PeerRole::leaf;
+  const bool below = !down.broker || is_leaf(down.role);
   if (s == kNil && below) s = add_stream(topic, body.publisher, body.incarnation);
   if (s == kNil || !may_need(d, s)) return;
   if (down.broker) announced_.clear(d, s);  // it may have given the stream back
@@ -118,7 +118,9 @@ void Core::ask_home(std::uint32_t s, std::uint64_t next) {
     if (stream.home == Home::remote && stream.home_peer != p) continue;
     const Downstream& peer = downstreams_[p];
     // A snapshot under way names it in its turn; a session to come begins with one.
-    if (peer.dormant || peer.slot == kNil || peer.snapshot == SnapshotStep::begin || peer.snapshot == SnapshotStep::filters) continue;
+    if (peer.dormant || peer.slot == kNil || peer.snapshot == SnapshotStep::begin ||
+        peer.snapshot == SnapshotStep::filters)
+      continue;
     if (!send_resume(p, s, next)) begin_snapshot(p);
   }
 }
@@ -126,7 +128,8 @@ void Core::ask_home(std::uint32_t s, std::uint64_t next) {
 bool Core::send_resume(std::uint32_t peer, std::uint32_t s, std::uint64_t next) {
   const Stream& stream = log_.stream(s);
   if (room(peer) < 3 || !tell_topic(peer, stream.topic)) return false;
-  return tell(peer, PTL_C_RESUME, wire::ResumeBody{stream.publisher, next, lag(peer, stream.topic).alias, stream.incarnation});
+  return tell(peer, PTL_C_RESUME,
+              wire::ResumeBody{stream.publisher, next, lag(peer, stream.topic).alias, stream.incarnation});
 }
 
 // ------------------------------------------------------------------ catching up by sequence

@@ -68,7 +68,7 @@ Core::Core(const Limits& limits, const EngineConfig& config, Arena& arena)
     d.used = d.broker = true;
     d.id = peer.id;
     d.role = peer.role;
-    i_am_hub_ = i_am_hub_ || peer.role == PeerRole::leaf;
+    i_am_hub_ = i_am_hub_ || is_leaf(peer.role);
     if (peer.role == PeerRole::hub && hub_ == kNil) hub_ = downstream_high_ - 1;
     SessionOptions options = config.broker_sessions;
     options.initiate = own_id_ < peer.id;

@@ -110,8 +110,8 @@ void Core::admit(std::uint32_t slot, const Incoming& in, std::uint32_t s) {
   // What I asked the home for again was received before, as far as its publisher is concerned: from here on it is mine
   // to keep, and the home's window is not held up by whom it is for.
   const bool again = from_peer && in.sequence <= stream.contiguous;
-  const std::uint32_t e = log_.append(s, in.sequence, in.message, now_.mono_ns,
-                                      from_peer ? slots_[slot].downstream : kNil);
+  const std::uint32_t e =
+      log_.append(s, in.sequence, in.message, now_.mono_ns, from_peer ? slots_[slot].downstream : kNil);
   put_number(slot, in.lane, in.number, again ? kNil : e);
   if (!log_.entry(e).early) {
     appended(e);
@@ -216,7 +216,8 @@ std::uint32_t Core::stand_gap(std::uint32_t s, std::uint64_t first, std::uint64_
     link_early(s);
     return longer;
   }
-  const std::uint32_t e = log_.append_gap(s, first, last, reason, now_.mono_ns, stream.home == Home::remote ? stream.home_peer : kNil);
+  const std::uint32_t e =
+      log_.append_gap(s, first, last, reason, now_.mono_ns, stream.home == Home::remote ? stream.home_peer : kNil);
   if (e != kNil) {
     appended(e);
     link_early(s);

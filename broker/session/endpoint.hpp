@@ -148,7 +148,7 @@ class Endpoint {
   void set_admitted(SessionId session, Lane lane, std::uint32_t number);
   // All messages up to `number` that came on this lane have been delivered by everything below me.
   void set_delivered(SessionId session, Lane lane, std::uint32_t number);
-  void set_interest(const InterestState& mine);  // carried by every HEARTBEAT
+  void set_interest(const InterestState& mine);                     // carried by every HEARTBEAT
   void set_interest(SessionId session, const InterestState& mine);  // of this session, as long as it lasts
   bool peer_interest(SessionId session, InterestState& out) const;
   void close(Now now, SessionId session, DownReason reason);  // tells the peer

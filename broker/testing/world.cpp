@@ -153,7 +153,7 @@ void World::start(Process& p) {
         role = other->node == p.hub ? PeerRole::hub : PeerRole::standby;
       } else if (other->leaf) {
         if (other->hub != p.node && other->standby != p.node) continue;
-        role = PeerRole::leaf;
+        role = other->hub == p.node ? PeerRole::leaf : PeerRole::standby_leaf;
       }
       peers.push_back({other->identity.id, other->identity.static_public, path_to(other->node), role});
     }

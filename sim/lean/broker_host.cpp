@@ -1,5 +1,6 @@
 #include "sim/lean/broker_host.hpp"
 
+#include <algorithm>
 #include <map>
 
 #include "sim/lean/engine_face.hpp"
@@ -17,6 +18,22 @@ BrokerHost::BrokerHost(World& world, plan::Index process, std::uint32_t incarnat
 BrokerHost::~BrokerHost() = default;
 
 namespace {
+
+broker::PeerRole role_of(plan::PeerRole role) {
+  switch (role) {
+    case plan::PeerRole::mesh:
+      return broker::PeerRole::mesh;
+    case plan::PeerRole::hub:
+      return broker::PeerRole::hub;
+    case plan::PeerRole::standby:
+      return broker::PeerRole::standby;
+    case plan::PeerRole::leaf:
+      return broker::PeerRole::leaf;
+    case plan::PeerRole::standby_leaf:
+      return broker::PeerRole::standby_leaf;
+  }
+  return broker::PeerRole::mesh;
+}
 
 // The topic rules of the plan, shortest form: a family whose topics agree is one rule.
 BrokerHost::Rules rules_of(const plan::Plan& plan, plan::Index tenant) {
@@ -62,9 +79,17 @@ Expected<std::unique_ptr<BrokerHost>> BrokerHost::make(World& world, plan::Index
                 "the simulator knows no limits profile '" + me.limits + "'");
   }
   std::unique_ptr<BrokerHost> host(new BrokerHost(world, process, incarnation, cost, std::move(audit)));
-  for (const plan::Index p : me.peers) {
+  const auto is_hub = [](plan::PeerRole role) {
+    return role == plan::PeerRole::leaf || role == plan::PeerRole::standby_leaf;
+  };
+  if (me.limits == "thousand" && std::any_of(me.peer_roles.begin(), me.peer_roles.end(), is_hub)) {
+    limits = broker::Limits::thousand_hub();
+  }
+  for (std::size_t i = 0; i < me.peers.size(); ++i) {
+    const plan::Index p = me.peers[i];
     const broker::Identity identity = identity_of(world, p, 1);
-    host->peers_.push_back({identity.id, identity.static_public, path_of(world.plan, p)});
+    const auto role = i < me.peer_roles.size() ? me.peer_roles[i] : plan::PeerRole::mesh;
+    host->peers_.push_back({identity.id, identity.static_public, path_of(world.plan, p), role_of(role)});
   }
   host->rules_ = rules_of(world.plan, me.tenant);
   broker::EngineConfig config;

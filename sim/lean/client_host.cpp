@@ -37,6 +37,7 @@ Expected<std::unique_ptr<ClientHost>> ClientHost::make(World& world, const load:
     return fail(Exit::usage, "processes/" + std::to_string(process) + "/limits",
                 "the simulator knows no limits profile '" + me.limits + "'");
   }
+  if (me.limits == "thousand") limits = broker::Limits::thousand_client();
   broker::ClientConfig config;
   config.identity = identity_of(world, process, incarnation);
   config.entropy = entropy_of(world, process, incarnation);
