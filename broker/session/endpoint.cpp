@@ -44,6 +44,7 @@ Endpoint::State::State(const Limits& l, const Identity& self, const Entropy& ent
   partials.build(arena, std::max<std::uint32_t>(4, std::min<std::uint32_t>(32, l.large_slots / 2)));
   partial_row = l.message_bytes_max / PTL_SEGMENT_PAYLOAD + 1;
   partial_slots = arena.take<std::uint32_t>(std::size_t{partials.count()} * partial_row);
+  topic_repairs = arena.take<TopicRepair>(l.topics + 2);
   scratch = arena.take<std::uint8_t>(session::kControlMost);
   events.build(arena, 4 * l.sessions + 16);
   progressed.build(arena, l.sessions);
@@ -360,6 +361,10 @@ bool Endpoint::peer_limits(SessionId session, PeerLimits& out) const {
   if (s == nullptr || s->state != SessionState::up) return false;
   out = s->peer_limits;
   return true;
+}
+
+TopicRepair Endpoint::topic_repair(std::uint32_t alias) const {
+  return s_->topic_repairs[std::min(alias, s_->limits.topics + 1)];
 }
 
 bool Endpoint::stats(SessionId session, SessionStats& out) const {

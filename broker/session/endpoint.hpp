@@ -33,6 +33,12 @@ struct PeerLimits {
   std::uint32_t streams_max = 0;
 };
 
+// What left again of one topic (by my alias), over all sessions.
+struct TopicRepair {
+  std::uint64_t sent = 0;  // short messages, and fragments of long ones
+  std::uint64_t bytes = 0;
+};
+
 // How a session stands, for hosts that record it.
 struct SessionStats {
   std::uint32_t fragment_bytes = 0;  // the size that fragments are cut with now
@@ -159,6 +165,7 @@ class Endpoint {
   std::uint64_t smoothed_rtt_ns(SessionId session) const;
   bool peer_limits(SessionId session, PeerLimits& out) const;
   bool stats(SessionId session, SessionStats& out) const;
+  TopicRepair topic_repair(std::uint32_t alias) const;
   const EndpointCounters& counters() const;
   struct HighWater {
     const char* name;

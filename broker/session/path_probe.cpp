@@ -75,7 +75,7 @@ void Endpoint::State::apply_path_mtu(Session& s) {
     }
     lane.fresh = stay;
   }
-  Queue stay;
+  session::RepairQueue stay;
   while (!s.repair.empty()) {
     const std::uint32_t entry = s.repair.pop(entries);
     if (!repair_as_long(s, entry)) stay.push(entries, entry);

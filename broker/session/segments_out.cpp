@@ -294,6 +294,7 @@ bool Endpoint::State::build_fragment(Session& s, std::uint32_t buffer, bool repa
     if (seg.fresh == seg.fragments) s.segments_fresh &= ~place_bit(best);
   }
   const std::uint32_t bytes = std::min(size, seg.bytes - index * size);
+  if (repair) count_repair(entries[seg.entry], bytes);
   std::uint8_t* payload = buffer_at(buffer) + PTL_FRAME_BYTES;
   write_segment(seg, index * size, bytes, payload);
   ptl_frame frame{};

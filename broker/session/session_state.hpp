@@ -11,6 +11,7 @@
 #include "broker/session/path_mtu.hpp"
 #include "broker/session/pool.hpp"
 #include "broker/session/receive_window.hpp"
+#include "broker/session/repair_queue.hpp"
 #include "broker/session/rtt.hpp"
 #include "broker/session/sent_packets.hpp"
 
@@ -267,7 +268,7 @@ struct Session {
   // Messages.
   OutLane lanes_out[kLanes];
   InLane lanes_in[kLanes];
-  Queue repair;                      // entries of lost packets
+  session::RepairQueue repair;       // entries of lost packets
   Queue held;                        // control messages that came too early, by number
   std::uint32_t control_queued = 0;  // control entries alive
   std::uint32_t peer_receive = 0, peer_message_max = 0;

@@ -139,6 +139,14 @@ struct Endpoint::State {
   void path_seen(Session& s, PathId path, std::uint64_t packet);
   bool take_segment_control(Session& s, std::uint32_t control, std::span<const std::uint8_t> body);
 
+  TopicRepair* topic_repairs = nullptr;  // by topic alias of mine, the last: all beyond the table
+  void count_repair(const OutEntry& e, std::uint32_t bytes) {
+    if (e.lane == kControlLane) return;
+    TopicRepair& topic = topic_repairs[std::min(e.topic, limits.topics + 1)];
+    ++topic.sent;
+    topic.bytes += bytes;
+  }
+
   // path_probe.cpp
   void reset_path_mtu(Session& s);
   void apply_path_mtu(Session& s);

@@ -242,7 +242,8 @@ struct Wire {
   }
   bool run_for(std::uint64_t ns, const std::function<bool()>& done = {}) { return run(now_ns + ns, done); }
 
-  SendResult send(std::size_t i, Lane lane, const std::string& bytes, std::uint64_t sequence = 0) {
+  SendResult send(std::size_t i, Lane lane, const std::string& bytes, std::uint64_t sequence = 0,
+                  std::uint32_t topic = 7) {
     Node& n = *nodes[i];
     const MessageId id = n.store->create();
     if (id == kNil) return SendResult::no_room;
@@ -253,7 +254,7 @@ struct Wire {
     n.store->at(id).key = sequence + 1;
     Outgoing out;
     out.message = id;
-    out.topic = 7;
+    out.topic = topic;
     out.publisher = 9;
     out.sequence = sequence;
     std::uint32_t number = 0;

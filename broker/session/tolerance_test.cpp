@@ -274,6 +274,36 @@ TEST(Tolerance, ANeedForWhatIsHeldNoLongerIsAnswered) {
   EXPECT_EQ(drops(b, Drop::bad_control), 0u);
 }
 
+// Aeron #1451: a burst takes 200 messages of one topic and one of another; the budget of repair is 0.25 or 0.5 Mbit/s.
+TEST(Tolerance, OneTopicsRepairDoesNotMakeTheOthersWait) {
+  auto wire = make_pair(10 * kMs, 1'000'000);
+  wire->run_for(200 * kMs);
+  Node& a = *wire->nodes[0];
+  Node& b = *wire->nodes[1];
+  bool burst = true;
+  wire->fate = [&](Wire::Packet& p) {
+    if (!burst || p.from != 0 || type_of(get<ptl_frame>(p.bytes.data())) != PTL_DATA) return;
+    p.copies = 0;
+    for (std::uint32_t k = 0; k < p.transmit.key_count; ++k) burst = burst && p.transmit.keys[k] != 1'001;
+  };
+  std::uint64_t sent = 0;
+  while (sent < 200) {
+    if (wire->send(0, Lane::realtime, text_of(sent, 600), sent, 11) == SendResult::ok) ++sent;
+    wire->run_for(1 * kMs);
+  }
+  while (wire->send(0, Lane::realtime, "the other topic", 1'000, 12) != SendResult::ok) wire->run_for(1 * kMs);
+  ASSERT_TRUE(wire->run_for(3'000 * kMs, [&] { return !burst; }));  // it was the last that was lost
+  ASSERT_TRUE(wire->run_for(10'000 * kMs, [&] { return b.got.size() == sent + 1; })) << b.got.size();
+  const auto other = std::find_if(b.got.begin(), b.got.end(), [](const Got& g) { return g.sequence == 1'000; });
+  const auto before = static_cast<std::size_t>(other - b.got.begin());
+  EXPECT_LE(before, 20u) << "messages of the other topic that came first";
+  const TopicRepair much = a.endpoint->topic_repair(11), little = a.endpoint->topic_repair(12);
+  EXPECT_GE(much.sent, 100u);
+  EXPECT_GE(much.bytes, 100u * 600);
+  EXPECT_GE(little.sent, 1u);
+  EXPECT_LE(little.sent, 20u);
+}
+
 // Lost ACKs leave numbers that nobody repairs: the peer is told so, counts them, and stops asking.
 TEST(Tolerance, NumbersThatHoldNothingAreToldSettledAndAskedForNoMore) {
   auto wire = make_pair(10 * kMs);

@@ -210,7 +210,7 @@ std::uint32_t Endpoint::State::choose_fresh(Session& s, std::uint32_t room) {
 // Entries of lost packets that the peer has admitted meanwhile need nothing more.
 bool Endpoint::State::entries_to_repair(Session& s) {
   while (!s.repair.empty()) {
-    const OutEntry& e = entries[s.repair.head];
+    const OutEntry& e = entries[s.repair.head()];
     if (static_cast<std::int32_t>(e.number - s.lanes_out[e.lane].admitted) > 0) return true;
     release_entry(s, s.repair.pop(entries));
   }
@@ -219,7 +219,7 @@ bool Endpoint::State::entries_to_repair(Session& s) {
 
 std::uint32_t Endpoint::State::choose_repair(Session& s, std::uint32_t room) {
   if (!entries_to_repair(s)) return kNil;
-  if (PTL_RECORD_BYTES + session::padded(entries[s.repair.head].length) > room) return kNil;
+  if (PTL_RECORD_BYTES + session::padded(entries[s.repair.head()].length) > room) return kNil;
   return s.repair.pop(entries);
 }
 
@@ -242,6 +242,7 @@ bool Endpoint::State::build_multiplexed(Session& s, std::uint32_t buffer, bool r
     record.epoch = e.epoch;
     session::put(payload + at, record);
     at += PTL_RECORD_BYTES;
+    if (repair) count_repair(e, PTL_RECORD_BYTES + e.length);
     if (e.lane == kControlLane) {
       bodies.copy(e.body, payload + at, e.length);
     } else {
