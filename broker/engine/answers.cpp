@@ -45,6 +45,8 @@ void Core::run_answers(std::uint32_t d) {
   }
   if (down.snapshot_answer != 0) {
     if (!answered_by_peers(d, down.snapshot_need)) return;
+    end_waits(d);
+    if (down.announce_at != kNil) return;
     if (room(d) == 0 || !answer(d, down.snapshot_answer - 1)) {
       answers_due_ = true;
       return;
@@ -55,6 +57,8 @@ void Core::run_answers(std::uint32_t d) {
     Filter& filter = filters_[f];
     if (filter.answer_version == 0) continue;
     if (!answered_by_peers(d, filter.need_version)) continue;
+    end_waits(d);
+    if (down.announce_at != kNil) return;
     if (room(d) == 0 || !answer(d, filter.answer_version - 1)) {
       answers_due_ = true;
       return;

@@ -176,6 +176,7 @@ void Core::stream_from_home(std::uint32_t slot, std::uint32_t s, const wire::Str
     if (c == 0) {
       c = body.start;
       resume_held(d, s, c);  // what came before it subscribed and is kept for others lies behind its position
+      if (lag(d, stream.topic).waits && c <= stream.contiguous && log_.find(s, c) == kNil) begin_catch_up(d, s, c);
     }
     if (c < wanted && log_.find(s, c) == kNil) wanted = c;
   });

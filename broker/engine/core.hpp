@@ -71,6 +71,7 @@ struct Lag {  // of one (downstream, topic)
   bool sendable = false;         // a live filter matches
   bool queued = false;           // in a ready list
   bool again = false;            // to be placed again (came_another_way)
+  bool waits = false;            // for the homes' word on where what they retain begins
   std::uint32_t alias = 0;       // TOPIC was sent in this session; 0: not
 };
 
@@ -318,6 +319,7 @@ class Core {
   bool eligible(std::uint32_t d, const Entry& entry) const { return passes(d, entry.from); }
   bool may_send(std::uint32_t d) const;
   void attach(std::uint32_t d, std::uint32_t topic, std::uint8_t replay);
+  void end_waits(std::uint32_t d);
   std::uint64_t replay_start(std::uint32_t stream, std::uint8_t replay) const;
   void release_topic(std::uint32_t d, std::uint32_t topic);
   void rewind(std::uint32_t d, std::uint32_t topic, std::uint32_t entry);

@@ -42,10 +42,30 @@ void Core::attach(std::uint32_t d, std::uint32_t topic, std::uint8_t replay) {
   for (std::uint32_t s = log_.topic(topic).first_stream; s != kNil; s = log_.stream(s).next_in_topic) {
     const Stream& stream = log_.stream(s);
     if (!should_serve(d, s) || (stream.home == Home::remote && !stream.covered)) continue;
+    // What is retained of it is retained at its home, perhaps longer than here: that is asked, and says where to begin.
+    if (replay == 2 && !down.broker && stream.home == Home::remote && downstreams_[stream.home_peer].slot != kNil) {
+      l.waits = true;
+      continue;
+    }
     const std::uint64_t other = other_hubs_cursor(d, s);
     const std::uint64_t from = other != 0 ? other : replay_start(s, all ? 2 : replay);
     cursor(d, s) = from;
     if (from <= stream.highest) resume_held(d, s, from);
+  }
+}
+
+// The homes have been asked, and have answered as far as they can: what none of them said begins as here.
+void Core::end_waits(std::uint32_t d) {
+  for (std::uint32_t t = 0; t < log_.topics(); ++t) {
+    Lag& l = lag(d, t);
+    if (!l.waits) continue;
+    l.waits = false;
+    for (std::uint32_t s = log_.topic(t).first_stream; s != kNil; s = log_.stream(s).next_in_topic) {
+      if (cursor(d, s) != 0 || !should_serve(d, s)) continue;
+      cursor(d, s) = replay_start(s, 2);
+      if (cursor(d, s) <= log_.stream(s).highest) resume_held(d, s, cursor(d, s));
+    }
+    rematch_topic(d, t, 0);
   }
 }
 
@@ -246,6 +266,7 @@ void Core::reattach(std::uint32_t d) {
       live = !filters_[f].ghost;
     }
     Lag& l = lag(d, t);
+    l.waits = false;
     l.sendable = live;
     if (!any) continue;
     l.attached = true;

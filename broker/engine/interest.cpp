@@ -81,7 +81,7 @@ void Core::add_filter(std::uint32_t d, const wire::InterestBody& body) {
     Filter& known = filters_[f];
     down.interest_digest ^=
         wire::filter_digest(body.filter, known.replay) ^ wire::filter_digest(body.filter, body.replay);
-    if (body.replay <= known.replay) replay = 0;  // named again, not asked for again
+    if (down.receiving && body.replay <= known.replay) replay = 0;  // named again, not asked for again
     known.stale = false;
   }
   filters_[f].replay = body.replay;
@@ -170,8 +170,9 @@ void Core::rematch_topic(std::uint32_t d, std::uint32_t topic, std::uint8_t repl
     live = !filters_[f].ghost;
   }
   Lag& l = lag(d, topic);
-  l.sendable = live;
+  l.sendable = live && !l.waits;
   if (!any) {
+    l.waits = false;
     if (l.attached) release_topic(d, topic);
     for (std::uint32_t s = log_.topic(topic).first_stream; s != kNil; s = log_.stream(s).next_in_topic) {
       cursor(d, s) = 0;
@@ -185,11 +186,11 @@ void Core::rematch_topic(std::uint32_t d, std::uint32_t topic, std::uint8_t repl
   } else if (replay != 0) {
     for (std::uint32_t s = log_.topic(topic).first_stream; s != kNil; s = log_.stream(s).next_in_topic) {
       const Stream& stream = log_.stream(s);
+      announced_.clear(d, s);  // whoever asks waits for the answer
       if (stream.held == 0 || cursor(d, s) == 0) continue;
       const std::uint64_t from = replay_start(s, replay);
       if (from >= cursor(d, s)) continue;
       cursor(d, s) = from;
-      announced_.clear(d, s);
       resume_held(d, s, from);
     }
   }
@@ -222,7 +223,9 @@ std::uint32_t Core::union_add(std::string_view text, std::uint8_t replay) {
     }
     if (union_text(u) != text) continue;
     ++union_[u].references;
-    if (replay > union_[u].replay) {  // the homes may still hold what I never asked for
+    // The homes may still hold what I never asked for; all that they retain is asked for each time, for I may hold
+    // less.
+    if (replay > union_[u].replay || replay == 2) {
       mine_.digest ^= wire::filter_digest(text, union_[u].replay) ^ wire::filter_digest(text, replay);
       union_[u].replay = replay;
       union_[u].version = mine_.version + 1;

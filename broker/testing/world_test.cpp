@@ -354,6 +354,39 @@ TEST(World, AcceptedIsNeverFollowedByRefused) {
   EXPECT_GT(accepted, 50u);
 }
 
+// A broker holds of a far stream only what came since its first client asked: the home holds more.
+TEST(World, ALateJoinerWithReplayGetsWhatTheHomeRetains) {
+  WorldOptions options;
+  World w(320, options);
+  const auto a = w.broker("a"), b = w.broker("b");
+  const auto pub = w.client(a, "pub");
+  const auto publish = [&](int count) {
+    for (int i = 0; i < count; ++i) {
+      w.publish(pub, "t/1");
+      w.run_for(10 * kMilli);
+    }
+  };
+  const auto join = [&](const char* name, ReplayMode replay) {
+    const auto sub = w.client(b, name);
+    w.subscribe(sub, "t/#", replay);
+    EXPECT_TRUE(w.run_until([&] { return w.subscribed(sub, "t/#"); }, 5 * kSecond)) << name;
+    return sub;
+  };
+  w.run_for(2 * kSecond);
+  publish(50);
+  const auto none = join("none", ReplayMode::none);
+  publish(10);
+  const auto first = join("first", ReplayMode::retained);
+  publish(10);
+  const auto second = join("second", ReplayMode::retained);
+  publish(10);
+  EXPECT_TRUE(w.settle());
+  EXPECT_EQ(w.verdict(), "");
+  EXPECT_EQ(w.deliveries(none), 30u);
+  EXPECT_EQ(w.deliveries(first), 80u);
+  EXPECT_EQ(w.deliveries(second), 80u);
+}
+
 TEST(World, SkewedClocksChangeNothing) {
   Pair p(17);
   ASSERT_TRUE(p.standing);
