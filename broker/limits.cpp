@@ -152,18 +152,19 @@ constexpr Limits thousand_limits() {
   return l;
 }
 
-// One of their thirty hubs: some 35 leaves of its own, as many whose standby it is, the other hubs, a few clients.
+// One of their thirty hubs: some 35 leaves of its own, up to 75 whose standby it is, the other hubs, a few clients. Of
+// topics it holds those of its leaves, and what they and its clients want.
 constexpr Limits thousand_hub_limits() {
   Limits l = thousand_limits();
-  l.sessions = 104;
-  l.peers = 98;
-  l.downstreams = 112;
+  l.sessions = 152;
+  l.peers = 144;
+  l.downstreams = 160;
   l.messages = 2'048;
   l.small_blocks = 2'048;
   l.small_slots = 8;
   l.large_slots = 8;
-  l.topics = 512;
-  l.streams = 1'040;
+  l.topics = 256;
+  l.streams = 384;
   l.filters = 768;
   l.filters_per_downstream = 96;
   l.unresolved_messages = 256;
