@@ -238,10 +238,14 @@ const Intervals& Timeline::chain(Index home, Index broker, Index client) const {
   const auto key = std::tuple(home, broker, client);
   if (const auto at = chain_.find(key); at != chain_.end()) return at->second;
   Intervals out;
-  for (const Intervals* part :
-       {&away_[home], &away_[broker], &away_[client], &apart(home, broker), &apart(broker, client)}) {
-    out.insert(out.end(), part->begin(), part->end());
+  const auto add = [&](const Intervals& part) { out.insert(out.end(), part.begin(), part.end()); };
+  const std::vector<Index> way = brokers_between(plan_, home, broker);
+  for (std::size_t i = 0; i < way.size(); ++i) {
+    add(away_[way[i]]);
+    if (i > 0) add(apart(way[i - 1], way[i]));
   }
+  add(away_[client]);
+  add(apart(broker, client));
   return chain_.emplace(key, merged(std::move(out))).first->second;
 }
 
@@ -250,9 +254,12 @@ const Intervals& Timeline::impaired(Index home, Index broker, Index client) cons
   if (const auto at = impaired_.find(key); at != impaired_.end()) return at->second;
   Intervals out = chain(home, broker, client);
   const auto node = [&](Index process) { return plan_.processes[process].node; };
+  const std::vector<Index> way = brokers_between(plan_, home, broker);
   for (std::size_t f = 0; f < plan_.faults.size(); ++f) {
     if (plan_.faults[f].kind != plan::FaultKind::degrade || !effects_[f].on) continue;
-    if (ways_->crosses(f, node(home), node(broker)) || ways_->crosses(f, node(broker), node(client))) {
+    bool crosses = ways_->crosses(f, node(broker), node(client));
+    for (std::size_t i = 1; i < way.size(); ++i) crosses = crosses || ways_->crosses(f, node(way[i - 1]), node(way[i]));
+    if (crosses) {
       out.push_back({*effects_[f].on, effects_[f].off.value_or(kNever)});
     }
   }

@@ -90,5 +90,29 @@ TEST(Ways, ServiceHostsDoNotForward) {
   EXPECT_EQ(shown(ways.down(4, 3)), "4000-4100 6000-6100 ");  // hamburg/blue, berlin/blue
 }
 
+TEST(Ways, LeavesReachEachOtherByTheirHubs) {
+  plan::Plan plan = honest::small_plan();
+  using plan::PeerRole;
+  // Two more brokers, so that berlin and rotterdam are hubs, hamburg berlin's leaf, the two new ones rotterdam's.
+  const auto role = [&](Index process, std::vector<Index> peers, std::vector<PeerRole> roles) {
+    plan.processes[process].peers = std::move(peers);
+    plan.processes[process].peer_roles = std::move(roles);
+  };
+  const auto leaf = static_cast<Index>(plan.processes.size());
+  plan.processes.push_back(plan.processes[1]);
+  plan.processes.push_back(plan.processes[1]);
+  role(0, {1, 2}, {PeerRole::leaf, PeerRole::mesh});
+  role(1, {0, 2}, {PeerRole::hub, PeerRole::standby});
+  role(2, {0, leaf, leaf + 1}, {PeerRole::mesh, PeerRole::leaf, PeerRole::leaf});
+  role(leaf, {2, 0}, {PeerRole::hub, PeerRole::standby});
+  role(leaf + 1, {2}, {PeerRole::hub});
+  using Way = std::vector<Index>;
+  EXPECT_EQ(brokers_between(plan, 1, 1), (Way{1}));
+  EXPECT_EQ(brokers_between(plan, 0, 2), (Way{0, 2}));
+  EXPECT_EQ(brokers_between(plan, 1, leaf + 1), (Way{1, 0, 2, leaf + 1}));
+  EXPECT_EQ(brokers_between(plan, leaf, leaf + 1), (Way{leaf, 2, leaf + 1}));
+  EXPECT_EQ(brokers_between(plan, leaf + 1, 0), (Way{leaf + 1, 2, 0}));
+}
+
 }  // namespace
 }  // namespace portolan::check
