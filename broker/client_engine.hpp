@@ -37,10 +37,12 @@ class ClientEngine {
   ClientEngine& operator=(const ClientEngine&) = delete;
 
   // The application. publish copies the payload; a refusal leaves nothing queued. Publishing while disconnected keeps
-  // the message (bounded) and offers it when the session is up.
+  // the message (bounded) and offers it when the session is up. What is published while earlier messages of its lane
+  // wait for more than the sender's bound (50 ms of its rate) is refused (backlog), with a time after which to try again.
   struct Published {
     RefuseReason refused = RefuseReason::none;
     std::uint64_t sequence = 0;  // dense from 1 per (topic, incarnation) when not refused
+    std::uint64_t retry_after_ns = 0;
   };
   Published publish(Now now, std::string_view topic, Lane lane, std::span<const std::uint8_t> payload);
   RefuseReason subscribe(Now now, std::string_view filter, ReplayMode replay);

@@ -246,7 +246,7 @@ ClientEngine::~ClientEngine() {
 
 ClientEngine::Published ClientEngine::publish(Now now, std::string_view topic, Lane lane,
                                               std::span<const std::uint8_t> payload) {
-  if (s_ == nullptr) return {RefuseReason::memory_full, 0};
+  if (s_ == nullptr) return {RefuseReason::memory_full, 0, 0};
   return s_->kept.publish(now, topic, lane, payload);
 }
 

@@ -312,14 +312,29 @@ TEST_F(Client, RefusesWhatCannotBeSent) {
 }
 
 TEST_F(Client, WaitsForRoomAndGoesOn) {
-  up();
-  fake->room = false;
+  publish();  // before there is a session: kept, however many
   publish();
+  fake->room = false;
+  up();
   publish();
   EXPECT_EQ(sent(), "");
   fake->room = fake->room_again = true;
   tick();
-  EXPECT_EQ(sent(), "1 2");
+  EXPECT_EQ(sent(), "1 2 3");
+}
+
+TEST_F(Client, WhoPublishesFasterThanTheSessionSendsIsRefusedWithATime) {
+  up();
+  fake->room = false;
+  publish();
+  const std::uint8_t byte = 1;
+  const auto refused = engine_->publish(now_, "t", Lane::realtime, {&byte, 1});
+  EXPECT_EQ(refused.refused, RefuseReason::backlog);
+  EXPECT_EQ(refused.retry_after_ns, 10'000'000u);  // half of what the fake's backlog takes
+  EXPECT_EQ(engine_->publish(now_, "b", Lane::bulk, {&byte, 1}).refused, RefuseReason::none);  // a lane of its own
+  fake->room = fake->room_again = true;
+  tick();
+  EXPECT_EQ(engine_->publish(now_, "t", Lane::realtime, {&byte, 1}).sequence, 2u);  // nothing of it was left behind
 }
 
 TEST_F(Client, BusyIsARefusalThatLeavesNothingBehind) {

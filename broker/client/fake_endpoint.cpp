@@ -102,6 +102,9 @@ void Endpoint::close(Now, SessionId session, DownReason reason) {
   fake->events.push_back({SessionEvent::Kind::down, session, 0, 0, 0, true, reason});
 }
 void Endpoint::drain(Now) {}
+std::uint64_t Endpoint::backlog_ns(SessionId) const {
+  return 20'000'000;
+}
 std::uint64_t Endpoint::backlog_bytes(SessionId) const {
   return 0;
 }

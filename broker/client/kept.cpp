@@ -3,6 +3,12 @@
 #include <algorithm>
 
 namespace portolan::broker::client {
+namespace {
+
+constexpr std::uint64_t kRetryLeastNs = 1'000'000;
+
+}  // namespace
+
 Kept::Kept(Context& context, Arena& arena)
     : c_(context),
       nodes_(arena.take<Node>(context.limits.kept_messages)),
@@ -17,7 +23,7 @@ ClientEngine::Published Kept::publish(Now now, std::string_view topic, Lane lane
                                       std::span<const std::uint8_t> payload) {
   const auto refuse = [&](RefuseReason reason) {
     ++c_.counters.refused;
-    return ClientEngine::Published{reason, 0};
+    return ClientEngine::Published{reason, 0, 0};
   };
   if (lane == Lane::control || topic.size() > c_.limits.topic_name_bytes || !wire::valid_topic(topic) ||
       wire::depth_of(topic) > c_.limits.filter_depth) {
@@ -33,6 +39,14 @@ ClientEngine::Published Kept::publish(Now now, std::string_view topic, Lane lane
   if (stream.next == 1) c_.topics.at(t).lane = static_cast<std::uint8_t>(lane);
   const std::uint32_t lane_index = c_.topics.at(t).lane;
 
+  // What this session could not take at once waits longer than a sender may let it: whoever publishes more waits
+  // himself. What was kept while there was no session is not his doing.
+  if (c_.session != kNil && lanes_[lane_index].to_send != kNil && (no_room_ >> lane_index & 1u) != 0 &&
+      (catching_up_ >> lane_index & 1u) == 0) {
+    auto refused = refuse(RefuseReason::backlog);
+    refused.retry_after_ns = std::max<std::uint64_t>(c_.endpoint.backlog_ns(c_.session) / 2, kRetryLeastNs);
+    return refused;
+  }
   const MessageId id = c_.store.create();
   if (id == kNil) return refuse(RefuseReason::memory_full);
   if (!c_.store.append_copy(id, payload)) {
@@ -64,11 +78,11 @@ ClientEngine::Published Kept::publish(Now now, std::string_view topic, Lane lane
   c_.counters.kept_high = std::max<std::uint64_t>(c_.counters.kept_high, used_);
   ++c_.counters.published;
   send_lane(now, lane_index);
-  return {RefuseReason::none, sequence};
+  return {RefuseReason::none, sequence, 0};
 }
 
 void Kept::session_up() {
-  no_room_ = 0;
+  no_room_ = catching_up_ = 0;
   announce_at_ = 0;
   for (LaneQueue& lane : lanes_) {
     for (std::uint32_t n = lane.head; n != kNil; n = nodes_[n].lane_next) {
@@ -77,6 +91,7 @@ void Kept::session_up() {
     }
     lane.to_send = lane.head;
     lane.to_accept = kNil;
+    if (lane.head != kNil) catching_up_ |= 1u << (&lane - lanes_);
   }
 }
 
@@ -129,6 +144,7 @@ void Kept::send_lane(Now now, std::uint32_t lane_index) {
     if (lane.to_accept == kNil) lane.to_accept = lane.to_send;
     lane.to_send = node.lane_next;
   }
+  catching_up_ &= ~(1u << lane_index);
 }
 
 void Kept::progress() {

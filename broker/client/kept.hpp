@@ -58,6 +58,7 @@ class Kept {
   LaneQueue lanes_[kLanes];
   std::uint32_t announce_at_ = 0;  // next topic to announce in this session
   std::uint32_t no_room_ = 0;      // bit per lane
+  std::uint32_t catching_up_ = 0;  // bit per lane: what waited for the session is not all sent yet
 };
 
 }  // namespace portolan::broker::client

@@ -169,6 +169,9 @@ void Endpoint::close(Now, SessionId session, DownReason) {
   if (s != nullptr) fake::Hub::get().cut(s->halves[0].owner->identity.id, s->halves[1].owner->identity.id);
 }
 void Endpoint::drain(Now) {}
+std::uint64_t Endpoint::backlog_ns(SessionId) const {
+  return 0;
+}
 std::uint64_t Endpoint::backlog_bytes(SessionId) const {
   return 0;
 }

@@ -58,7 +58,10 @@ Drop Endpoint::State::receive_ack(Session& s, std::span<const std::uint8_t> payl
 
   if (const SentPacket* packet = s.out.find(pages, body.largest)) {
     const std::uint64_t elapsed = now.mono_ns - packet->sent_ns;
-    if (elapsed > body.delay_ns) s.rtt.sample(elapsed - body.delay_ns);
+    if (elapsed > body.delay_ns) {
+      s.rtt.sample(elapsed - body.delay_ns);
+      s.rate.round_trip(elapsed - body.delay_ns);
+    }
   }
   const std::uint32_t open_before = s.out.open();
   // The peer's window has forgotten what lies this far back and lifts `contiguous` over it, whether it came or not.
@@ -77,6 +80,8 @@ Drop Endpoint::State::receive_ack(Session& s, std::span<const std::uint8_t> payl
     s.out.for_open(pages, at + 1, std::min(first - 1, body.mature), [&](std::uint64_t n) { packet_lost(s, n); });
     at = last;
   }
+  s.rate.end_of_ack(now.mono_ns, std::max(body.ce_marks, s.peer_received.ce_marks) - s.peer_received.ce_marks);
+  follow_rate(s);
   if (s.out.open() != open_before) {
     s.resort_base_ns = now.mono_ns;
     s.resort_shift = 0;
@@ -100,10 +105,16 @@ Drop Endpoint::State::receive_ack(Session& s, std::span<const std::uint8_t> payl
   return Drop::none;
 }
 
+void Endpoint::State::follow_rate(Session& s) {
+  s.pacer.set_rate(s.rate.pacing_bps());
+  s.repair_pacer.set_rate(s.rate.rate_bps() / 2);
+}
+
 void Endpoint::State::packet_acknowledged(Session& s, std::uint64_t number) {
   const SentPacket packet = *s.out.find(pages, number);
   s.out.settle(pages, number);
   if (packet.kind != SentKind::heartbeat) s.mtu.acknowledged(number, packet.bytes - PTL_FRAME_BYTES);
+  s.rate.acknowledged(now.mono_ns, packet.mark, packet.sent_ns, packet.bytes);
   if (packet.kind == SentKind::messages) {
     --s.data_open;
     for (std::uint32_t e = packet.content; e != kNil;) {
@@ -121,6 +132,7 @@ void Endpoint::State::packet_acknowledged(Session& s, std::uint64_t number) {
 void Endpoint::State::packet_lost(Session& s, std::uint64_t number) {
   const SentPacket packet = *s.out.find(pages, number);
   s.out.settle(pages, number);
+  s.rate.lost(packet.mark, packet.bytes);
   ++counters.packets_lost;
   if (packet.kind != SentKind::heartbeat) s.mtu.lost(now.mono_ns, number, packet.bytes - PTL_FRAME_BYTES);
   if (packet.kind == SentKind::messages) {

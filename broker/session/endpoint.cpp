@@ -351,6 +351,11 @@ std::uint64_t Endpoint::backlog_bytes(SessionId session) const {
   return bytes;
 }
 
+std::uint64_t Endpoint::backlog_ns(SessionId session) const {
+  const Session* s = s_->find(session);
+  return s == nullptr ? 0 : backlog_bytes(session) * 8'000 / std::max<std::uint64_t>(s->rate.rate_bps() / 1'000'000, 1);
+}
+
 std::uint64_t Endpoint::smoothed_rtt_ns(SessionId session) const {
   const Session* s = s_->find(session);
   return s == nullptr ? 0 : s->rtt.smoothed();

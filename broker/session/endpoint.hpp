@@ -20,7 +20,8 @@ enum class Lane : std::uint8_t { control = 0, ordered = 1, realtime = 2, bulk = 
 struct SessionOptions {
   bool initiate = false;  // this side sends the handshake, and again for ever with back-off
   std::uint64_t idle_interval_ns = 100'000'000;
-  std::uint64_t rate_bps = 0;  // pacing; 0: 1 Gbit/s
+  std::uint64_t rate_bps = 0;   // never faster than this; 0: as fast as the path is found to be
+  std::uint64_t first_bps = 0;  // a rate to begin with; 0: ten datagrams in a round trip
   std::uint32_t fragment_bytes = PTL_FRAGMENT_DEFAULT;
   bool ecn = true;  // datagrams say that queues may mark rather than drop them
 };
@@ -162,6 +163,7 @@ class Endpoint {
 
   // What the receiver of this session would have to wait: for BUSY and detach decisions.
   std::uint64_t backlog_bytes(SessionId session) const;
+  std::uint64_t backlog_ns(SessionId session) const;  // until all of it has left, at the rate of now
   std::uint64_t smoothed_rtt_ns(SessionId session) const;
   bool peer_limits(SessionId session, PeerLimits& out) const;
   bool stats(SessionId session, SessionStats& out) const;

@@ -50,8 +50,12 @@ void Endpoint::State::start_session(Session& s) {
   reset_path_mtu(s);
   s.in.reset(s.window);
   s.out.reset(s.page_table, std::bit_ceil(std::max<std::uint32_t>(limits.window_packets / session::kPagePackets, 4)));
-  s.pacer.reset(s.options.rate_bps != 0 ? s.options.rate_bps : 1'000'000'000, kMillisecond);
-  s.repair_pacer.reset(s.pacer.rate_bps() / 4, 20 * kMillisecond);
+  s.rate.reset(now.mono_ns, s.rtt.known() ? s.rtt.smoothed() : 0, PTL_FRAME_BYTES + s.options.fragment_bytes,
+               {s.options.rate_bps, s.options.first_bps}, s.uid);
+  s.pacer.reset(s.rate.pacing_bps(), kMillisecond);
+  s.repair_pacer.reset(s.rate.rate_bps() / 2, 20 * kMillisecond);
+  s.waited = false;
+  s.nothing_at_ns = s.waiting_since_ns = now.mono_ns;
   s.repair_window = {};
   s.last_received_ns = now.mono_ns;
   s.bytes_received = 0;

@@ -11,20 +11,27 @@ class Pacer {
  public:
   void reset(std::uint64_t rate_bps, std::uint64_t burst_ns) {
     rate_bps_ = std::max<std::uint64_t>(rate_bps, 8'000);
-    burst_ns_ = std::max(burst_ns, cost(2 * 1'400));
+    burst_ns_ = burst_ns;
     free_at_ns_ = 0;
   }
+  void set_rate(std::uint64_t rate_bps) { rate_bps_ = std::max<std::uint64_t>(rate_bps, 8'000); }
   std::uint64_t cost(std::uint64_t bytes) const { return bytes * 8'000'000'000 / rate_bps_; }
   // When the next datagram may leave: now, or the time returned.
   std::uint64_t ready_at() const { return free_at_ns_; }
   bool ready(std::uint64_t now_ns) const { return free_at_ns_ <= now_ns; }
-  void charge(std::uint64_t now_ns, std::uint64_t bytes) {
-    const std::uint64_t earliest = now_ns > burst_ns_ ? now_ns - burst_ns_ : 0;
+  // `waiting_since_ns`: since when there was something to send. Time lost since then (timers are late) is made up for
+  // by a burst; time in which there was nothing is not saved up, but for a little: a tile must not begin with a queue.
+  void charge(std::uint64_t now_ns, std::uint64_t bytes, std::uint64_t waiting_since_ns = 0) {
+    const std::uint64_t late = std::max(burst_ns_, cost(kLateBurst));
+    const std::uint64_t idle = std::max(burst_ns_ / 4, cost(kIdleBurst));
+    const std::uint64_t earliest =
+        std::max(now_ns - std::min(now_ns, late), waiting_since_ns - std::min(waiting_since_ns, idle));
     free_at_ns_ = std::min(std::max(free_at_ns_, earliest) + cost(bytes), now_ns + kDebtNs);
   }
   std::uint64_t rate_bps() const { return rate_bps_; }
 
  private:
+  static constexpr std::uint64_t kLateBurst = 2 * 1'400, kIdleBurst = 700;  // bytes
   static constexpr std::uint64_t kDebtNs = 100'000'000;
   std::uint64_t rate_bps_ = 1'000'000'000;
   std::uint64_t burst_ns_ = 0;

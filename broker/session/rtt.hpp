@@ -24,6 +24,7 @@ class Rtt {
     variance_ = (3 * variance_ + difference) / 4;
     smoothed_ = (7 * smoothed_ + rtt_ns) / 8;
   }
+  bool known() const { return sampled_; }
   std::uint64_t smoothed() const { return smoothed_; }
   std::uint64_t variance() const { return variance_; }
   // How long a gap may be mere reordering before it is reported.

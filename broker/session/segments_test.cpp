@@ -239,6 +239,7 @@ TEST(Segments, ManySessionsShareFewSlotsInTurn) {
   auto wire = std::make_unique<Wire>();
   wire->delay_ns = 2 * kMs;
   SessionOptions options;
+  options.first_bps = 1'000'000'000;
   Node& hub = wire->add(100, limits);
   hub.endpoint->accept_clients(options, {});
   options.initiate = true;

@@ -7,6 +7,7 @@
 #include <bit>
 #include <cstdint>
 
+#include "broker/session/rate_model.hpp"
 #include "broker/store.hpp"
 #include "broker/types.hpp"
 
@@ -17,6 +18,7 @@ struct SentPacket {
   std::uint64_t sent_ns = 0;
   std::uint32_t content = kNil;  // messages: head of the list of entries; fragment: the out-segment
   std::uint32_t generation = 0;  // fragment: of the out-segment, which may be another one by now
+  SentMark mark;                 // for the delivery rate
   std::uint16_t bytes = 0;
   SentKind kind = SentKind::none;
   std::uint8_t fragment = 0;

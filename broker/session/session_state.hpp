@@ -10,6 +10,7 @@
 #include "broker/session/pacer.hpp"
 #include "broker/session/path_mtu.hpp"
 #include "broker/session/pool.hpp"
+#include "broker/session/rate_model.hpp"
 #include "broker/session/receive_window.hpp"
 #include "broker/session/repair_queue.hpp"
 #include "broker/session/rtt.hpp"
@@ -26,7 +27,7 @@ inline constexpr std::uint32_t kLanes = PTL_LANES;
 inline constexpr std::uint32_t kControlLane = PTL_LANE_CONTROL;
 inline constexpr std::uint32_t kHandshakeBytes = 640;  // of any datagram that is not a session's
 inline constexpr std::uint64_t kBacklogNs = 50 * kMillisecond;
-inline constexpr std::uint64_t kBacklogLeast = 2'560;  // a slow session may still queue this much
+inline constexpr std::uint64_t kBacklogLeast = 5'600;  // a slow session may still queue this much
 inline constexpr std::uint32_t kControlReserve = 32;   // control entries kept for GRANT and its like
 inline constexpr std::uint32_t kRowMost = 32;          // grants per class and session
 
@@ -225,8 +226,12 @@ struct Session {
   session::ReceiveWindow in;
   session::SentPackets out;
   session::Rtt rtt;
+  session::RateModel rate;
   session::Pacer pacer, repair_pacer;
   session::RepairWindow repair_window;
+  bool waited = false;              // something could be sent, when that was looked at last
+  std::uint64_t nothing_at_ns = 0;  // and since when not
+  std::uint64_t waiting_since_ns = 0;
   ptl_window* window = nullptr;
   std::uint32_t* page_table = nullptr;
   std::uint64_t last_received_ns = 0, grace_until_ns = 0;

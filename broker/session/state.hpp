@@ -164,6 +164,7 @@ struct Endpoint::State {
   std::uint32_t write_ack(Session& s, std::uint8_t* payload);
   std::uint32_t write_heartbeat(Session& s, std::uint8_t* payload);
   void ask_ack(Session& s, std::uint64_t within_ns);
+  void follow_rate(Session& s);
 
   // transmit.cpp
   bool poll_transmit(Transmit& out);

@@ -274,6 +274,7 @@ inline std::unique_ptr<Wire> make_pair(std::uint64_t delay_ns = 15'000'000, std:
   Node& b = wire->add(2, limits);
   SessionOptions options;
   options.rate_bps = rate_bps;
+  options.first_bps = rate_bps != 0 ? rate_bps : 1'000'000'000;  // finding the rate is rate_model_test's
   options.idle_interval_ns = idle_ns;
   b.endpoint->configure_peer(a.as_peer(), options);
   options.initiate = true;

@@ -25,6 +25,7 @@ void Endpoint::State::service(Session& s) {
       if (oldest == 0 && packet->kind != session::SentKind::heartbeat) oldest = number;
     });
     if (oldest != 0) packet_lost(s, oldest);
+    s.rate.silence();
     s.resort_base_ns = now.mono_ns;
     s.resort_shift = std::min(s.resort_shift + 1, 10u);
   }
@@ -45,10 +46,16 @@ void Endpoint::State::reschedule(Session& s) {
   due = std::min(due, s.mtu.deadline());
   if (s.answer_probe || s.size_answer_count != 0) due = now.mono_ns;
   if (due > now.mono_ns && s.out.room(pages)) {
-    if (short_waits(s) || fragment_waits(s)) {
-      due = std::min(due, s.pacer.ready_at());
-    } else if (entries_to_repair(s) || resendable(s) != 0) {
-      due = std::min(due, std::max(s.pacer.ready_at(), s.repair_pacer.ready_at()));
+    const bool fresh = short_waits(s) || fragment_waits(s);
+    const bool waits = fresh || entries_to_repair(s) || resendable(s) != 0;
+    if (waits && !s.waited && s.nothing_at_ns < now.mono_ns && s.pacer.ready_at() < now.mono_ns && s.rate.may_send()) {
+      s.rate.nothing_waits();  // until now
+    }
+    if (!waits && s.waited) s.nothing_at_ns = now.mono_ns;
+    if (waits && !s.waited && s.nothing_at_ns < now.mono_ns) s.waiting_since_ns = now.mono_ns;
+    s.waited = waits;
+    if (waits && s.rate.may_send()) {  // else acknowledgements make room
+      due = std::min(due, fresh ? s.pacer.ready_at() : std::max(s.pacer.ready_at(), s.repair_pacer.ready_at()));
     }
   }
   work.set(s.slot, due);

@@ -65,11 +65,13 @@ void Endpoint::State::finish(Session& s, Transmit& out, std::uint32_t buffer, st
     packet.sent_ns = now.mono_ns;
     packet.bytes = static_cast<std::uint16_t>(bytes);
     packet.kind = kind;
+    if (kind == SentKind::heartbeat && !s.waited) s.rate.nothing_waits();
+    packet.mark = s.rate.sent(now.mono_ns, bytes);
     frame.packet = s.out.add(pages, packet);
   }
   session::put(data, frame);
   set_frame_tag(s.tag_out, data);
-  s.pacer.charge(now.mono_ns, bytes);
+  s.pacer.charge(now.mono_ns, bytes, s.waited ? s.waiting_since_ns : now.mono_ns);
   out.path = s.path;
   out.parts[0] = {data, bytes};
   out.part_count = 1;
@@ -121,6 +123,11 @@ bool Endpoint::State::build(Session& s, Transmit& out) {
     finish(s, out, buffer, bytes, frame, SentKind::none, {});
     return true;
   }
+  if (s.heartbeat_due_ns <= now.mono_ns && s.heartbeat_nth == 0 && s.waited && s.data_open != 0 && s.rate.may_send() &&
+      now.mono_ns < s.heartbeat_last_ns + s.idle_ns) {
+    // More data leaves as soon as the pacer lets it, and says as much: only what is last needs a heartbeat behind it.
+    s.heartbeat_due_ns = std::max(now.mono_ns, s.pacer.ready_at()) + s.rtt.heartbeat(0);
+  }
   if (s.heartbeat_due_ns <= now.mono_ns) {
     const std::uint32_t bytes = write_heartbeat(s, payload);
     frame.version_type = PTL_HEARTBEAT;
@@ -137,7 +144,7 @@ bool Endpoint::State::build(Session& s, Transmit& out) {
 }
 
 bool Endpoint::State::build_data(Session& s, std::uint32_t buffer, Transmit& out) {
-  if (!s.pacer.ready(now.mono_ns) || !s.out.room(pages)) return false;
+  if (!s.pacer.ready(now.mono_ns) || !s.rate.may_send() || !s.out.room(pages)) return false;
   if (s.repair_pacer.ready(now.mono_ns)) {
     if (entries_to_repair(s) && build_multiplexed(s, buffer, true, out)) return true;
     if (resendable(s) != 0 && build_fragment(s, buffer, true, out)) return true;
@@ -288,7 +295,7 @@ bool Endpoint::State::lane_has_room(Session& s, std::uint32_t lane, bool lengthy
     return false;
   }
   // 50 ms of the rate in all, each lane by its share of the sending: one lane's queue never refuses another's messages.
-  const std::uint64_t share = (lane == PTL_LANE_BULK ? 2 : 9) * (s.pacer.rate_bps() / 8) / 20;
+  const std::uint64_t share = (lane == PTL_LANE_BULK ? 2 : 9) * (s.rate.rate_bps() / 8) / 20;
   const std::uint64_t bound = std::max<std::uint64_t>(share * (kBacklogNs / kMillisecond) / 1'000, kBacklogLeast);
   return (lengthy ? l.lengthy_bytes : l.fresh_bytes) < bound;
 }

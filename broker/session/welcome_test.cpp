@@ -22,6 +22,7 @@ TEST(Welcome, APeerWithSmallBuffersGetsSmallFragments) {
     Node& a = wire.add(1, limits[0]);
     Node& b = wire.add(2, limits[1]);
     SessionOptions options;
+    options.first_bps = 1'000'000'000;
     b.endpoint->configure_peer(a.as_peer(), options);
     options.initiate = true;
     a.endpoint->configure_peer(b.as_peer(), options);

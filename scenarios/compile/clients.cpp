@@ -1,5 +1,5 @@
 // Stage: processes. A broker for each harbour and tenant, all brokers of a tenant in a full mesh; clients at home with
-// the broker of their harbour; the pacing of their sessions.
+// the broker of their harbour.
 #include <algorithm>
 
 #include "scenarios/base/hash.hpp"
@@ -266,50 +266,6 @@ std::vector<Index> resolve_processes(Context& c, const Tree& value, const std::s
               "no process \"" + *text + "\" (HARBOUR, CLIENT, HARBOUR/CLIENT, HARBOUR/broker or HARBOUR/TENANT/...)" +
                   suggest(*text, choices));
   return found;
-}
-
-void set_pacing(Context& c) {
-  // Each session gets its fair share of the narrowest link on its way, were all sessions to send at once; nine tenths
-  // of it, which leaves room for headers below UDP and for acknowledgements. A broker paces all its sessions alike, so
-  // its slowest counts.
-  if (c.out.failed()) return;
-  const Paths paths(c.plan);
-  std::vector<std::uint64_t> sessions(2 * c.plan.links.size(), 0);
-  const auto each_path = [&](auto&& f) {
-    for (const plan::Process& p : c.plan.processes) {
-      if (p.kind != plan::ProcessKind::broker) continue;
-      const Index from = c.plan.nodes[p.node].harbour;
-      for (Index peer : p.peers) {
-        for (const auto& step : paths.path(from, c.plan.nodes[c.plan.processes[peer].node].harbour)) f(p, step);
-      }
-    }
-  };
-  each_path([&](const plan::Process&, const Paths::Step& s) { ++sessions[2 * s.link + (s.forward ? 0 : 1)]; });
-  std::vector<std::uint64_t> share(c.plan.processes.size(), 10'000'000'000);
-  each_path([&](const plan::Process& p, const Paths::Step& s) {
-    const plan::Link& l = c.plan.links[s.link];
-    const plan::Impairments& x = s.forward ? l.a_to_b : l.b_to_a;
-    const std::uint64_t rate = Paths::rate_bps(x);
-    if (rate == 0) return;
-    auto& least = share[static_cast<std::size_t>(&p - c.plan.processes.data())];
-    least = std::min(least, rate / 10 * 9 / sessions[2 * s.link + (s.forward ? 0 : 1)]);
-  });
-  constexpr std::uint64_t kLeast = 100'000;  // below this, heartbeats and acknowledgements alone would fill it
-  for (std::size_t i = 0; i < c.plan.processes.size(); ++i) {
-    auto& p = c.plan.processes[i];
-    if (p.kind == plan::ProcessKind::broker && p.send_rate_bps == 0) p.send_rate_bps = std::max(kLeast, share[i]);
-  }
-  // Stations have a link of their own.
-  std::vector<std::uint64_t> own(c.plan.nodes.size(), 0);
-  for (const plan::Link& l : c.plan.links) {
-    if (l.model == "access") own[l.b] = Paths::rate_bps(l.b_to_a);
-  }
-  for (auto& p : c.plan.processes) {
-    const std::uint64_t rate = own[p.node];
-    if (p.kind == plan::ProcessKind::client && rate > 0 && p.send_rate_bps == kClientRate) {
-      p.send_rate_bps = std::max(kLeast, rate / 10 * 9);
-    }
-  }
 }
 
 }  // namespace portolan::compile

@@ -85,7 +85,6 @@ Compiled compile_file(const std::string& path, const Options& options) {
   read_faults(c);
   read_expectations(c);
   read_calibration(c);
-  set_pacing(c);
   // Sense is judged on whole sections only: half-read ones would give errors that are none. Faults and expectations
   // that are wrong by themselves are left out of the plan, and the others judged.
   if (sound) check_sense(c);

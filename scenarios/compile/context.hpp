@@ -216,7 +216,6 @@ void read_loads(Context& c);
 void read_faults(Context& c);
 void read_expectations(Context& c);
 void read_calibration(Context& c);
-void set_pacing(Context& c);
 void check_sense(Context& c);
 
 // generate.cpp: writes out what `harbours: {generate: ...}` stands for; false when that is wrong.

@@ -157,7 +157,7 @@ struct Process {
   std::uint16_t port = 0;
   Index broker = kNone;             // client: its home broker (process)
   std::vector<Index> peers;         // broker: the brokers of its tenant that it holds sessions with (processes)
-  std::uint64_t send_rate_bps = 0;  // pacing of each of its sessions
+  std::uint64_t send_rate_bps = 0;  // each of its sessions never sends faster; 0: no bound
   std::string limits;               // profile of broker::Limits: "sim", "daemon", "thousand"
   Ns start_ns = 0;
   Ns heartbeat_idle_ns = 0;  // 100 ms between brokers, 500 ms to clients

@@ -174,6 +174,7 @@ void ClientHost::publish(Out& out, const load::Shot& shot) {
   application_->add(record::Kind::publish, row);
   if (published.refused != broker::RefuseReason::none) {
     row.code = static_cast<std::uint32_t>(published.refused);
+    row.value = published.retry_after_ns;
     application_->add(record::Kind::refused, row);
   } else {
     ++out.next_sequence;
