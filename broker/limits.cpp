@@ -31,6 +31,7 @@ constexpr bool consistent(const Limits& l) {
          // The longest message fits: in slots, or else in blocks.
          l.message_bytes_max <=
              std::uint64_t{l.large_slots} * PTL_SEGMENT_PAYLOAD + std::uint64_t{l.small_blocks} * l.small_block_bytes &&
+         l.control_queue >= 64 &&  // beyond what session and engine each keep in reserve, snapshots must go out
          l.downstreams >= l.sessions && l.sessions >= 2 && l.peers >= 1 && l.transmits >= 1 && l.messages >= 64 &&
          l.filters >= l.filters_per_downstream && l.topic_name_bytes >= 16 && l.filter_depth >= 2;
 }
@@ -140,7 +141,7 @@ constexpr Limits thousand_limits() {
   l.window_packets = 256;
   l.window_messages = 128;
   l.receive_messages = 128;
-  l.control_queue = 40;
+  l.control_queue = 64;
   l.credit_bytes = 64u << 10;
   l.grants_per_class = 2;
   l.unresolved_messages = 64;
@@ -183,7 +184,7 @@ constexpr Limits thousand_client_limits() {
   l.small_blocks = 160;
   l.streams = 64;
   l.filters = 16;
-  l.control_queue = 32;
+  l.control_queue = 64;
   l.events = 64;
   l.deliveries = 64;
   l.reorder_messages = 64;
