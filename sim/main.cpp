@@ -1,5 +1,6 @@
 // portolan-sim: runs a plan in ns-3's virtual time and leaves a run directory's records behind.
-//   portolan-sim --plan PLAN --out DIR [--seed N] [--fidelity lean|full] [--pcap LINK,...|all] [--wall-limit S]
+//   portolan-sim --plan PLAN --out DIR [--seed N] [--fidelity lean|full] [--pcap LINK,...|all] [--cores N]
+//   [--wall-limit S]
 //   [--progress] [--time-engines]
 // Writes DIR/records/*.rec and DIR/sim.json (trace hash, events, simulated and real seconds). Exit codes: README.
 #include <fmt/format.h>
@@ -59,7 +60,9 @@ int main(int argc, char** argv) {
       "out", "run directory", cxxopts::value<std::string>())("seed", "instead of the plan's",
                                                              cxxopts::value<std::uint64_t>())(
       "fidelity", "lean or full", cxxopts::value<std::string>()->default_value("lean"))(
-      "pcap", "links to capture, by name, or all (full only)", cxxopts::value<std::vector<std::string>>())(
+      "cores", "cores of the one machine that all processes share; else each broker has one of its own",
+      cxxopts::value<std::uint32_t>())("pcap", "links to capture, by name, or all (full only)",
+                                       cxxopts::value<std::vector<std::string>>())(
       "replay-folder", "where relative replay files start", cxxopts::value<std::string>()->default_value("."))(
       "wall-limit", "seconds of real time; beyond it the run is inconclusive",
       cxxopts::value<double>()->default_value("0"))("progress", "show progress")(
@@ -98,6 +101,11 @@ int main(int argc, char** argv) {
     out = args["out"].as<std::string>();
     own_seed = args.count("seed") > 0;
     if (own_seed) seed = args["seed"].as<std::uint64_t>();
+    if (args.count("cores") > 0) options.cores = args["cores"].as<std::uint32_t>();
+    if (args.count("cores") > 0 && options.cores == 0) {
+      fmt::print(stderr, "portolan-sim: --cores: 1 or more\n");
+      return static_cast<int>(Exit::usage);
+    }
     options.replay_folder = args["replay-folder"].as<std::string>();
     const double limit = args["wall-limit"].as<double>();
     if (!(limit >= 0) || limit > 1e6) {

@@ -21,7 +21,7 @@ VERBS = {
     "plan": ("SCENARIO", 1, 1, {"--seed": "N", "--yes": None},
              "the resolved plan as JSON; what it will cost to run on standard error"),
     "run": ("SCENARIO|PLAN", 1, 1,
-            {"--on": "sim", "--fidelity": "lean|full", "--seed": "N", "--twice": None, "--pcap": "LINK,...|all",
+            {"--on": "sim", "--fidelity": "lean|full", "--seed": "N", "--twice": None, "--pcap": "LINK,...|all", "--cores": "N",
              "--out": "DIR", "--json": None,
              "--wall-limit": "T", "--junit": "FILE", "--no-report": None, "--expect": "CONDITIONS", "--yes": None},
             "compile, simulate, check, report"),
@@ -125,6 +125,8 @@ def convert(name, text):
         if not found:
             raise Usage(f'{name} {text}: a share is needed, such as "5 %"')
         return float(found[1]) / 100
+    if name == "--cores":
+        return integer(name, text, 1, 2**32 - 1)
     if name == "--wall-limit":
         return seconds(name, text)
     if not text:

@@ -211,6 +211,8 @@ class Rehearsal:
     def simulate(self, name, out):
         words = [build.program("portolan-sim"), "--plan", self.folder / "plan.json", "--out", out,
                  "--fidelity", self.options.get("--fidelity", "lean"), "--replay-folder", self.replay_folder]
+        if "--cores" in self.options:
+            words += ["--cores", str(self.options.get("--cores"))]
         if "--pcap" in self.options:
             words += ["--pcap", self.options.get("--pcap")]
         wall_limit_s = self.options.get("--wall-limit")
@@ -226,7 +228,7 @@ class Rehearsal:
         words = ["scripts/portolan" if at_top else str(build.ROOT / "scripts" / "portolan"), "run",
                  str(self.folder / "plan.json"), "--expect",
                  ",".join(f"{key}={value}" for key, value in self.conditions().items())]
-        for name in ("--fidelity", "--wall-limit"):
+        for name in ("--fidelity", "--cores", "--wall-limit"):
             if name in self.options:
                 words += [name, f"{self.options.get(name)}"]
         if "--twice" in self.options:

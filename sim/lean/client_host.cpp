@@ -16,7 +16,7 @@ class ClientHost::Face final : public FaceOf<broker::ClientEngine> {
 
 ClientHost::ClientHost(World& world, const load::Workload& workload, plan::Index process, std::uint32_t incarnation,
                        std::unique_ptr<Recorder> application, std::unique_ptr<Recorder> audit)
-    : Host(world, process, incarnation, CpuCost{}, *audit),
+    : Host(world, process, incarnation, world.cores == nullptr ? CpuCost{} : cost_of(world.plan.calibration), *audit),
       workload_(workload),
       application_(std::move(application)),
       own_audit_(std::move(audit)) {}

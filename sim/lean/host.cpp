@@ -53,6 +53,12 @@ broker::Entropy entropy_of(const World& world, plan::Index process, std::uint32_
                    name64("entropy"))};
 }
 
+CpuCost cost_of(const plan::Calibration& c) {
+  const auto u = [](plan::Ns v) { return static_cast<std::uint64_t>(v); };
+  return {u(c.per_datagram_in_ns), u(c.per_datagram_out_ns), u(c.per_message_in_ns),
+          u(c.per_message_out_ns), u(c.per_timer_ns),        u(c.per_kib_ns)};
+}
+
 Host::Host(World& world, plan::Index process, std::uint32_t incarnation, const CpuCost& cost, Recorder& audit)
     : world_(world),
       me_(world.plan.processes[process]),
@@ -84,13 +90,42 @@ void Host::arrive(std::unique_ptr<Datagram> datagram) {
   kick();
 }
 
+std::uint64_t Host::next_cost() const {
+  if (inbox_.empty()) return cost_.timer_ns;
+  return cost_.datagram_in_ns + cost_.kib_ns * inbox_.front().datagram->bytes.size() / 1024;
+}
+
+void Host::on_core() {
+  if (!alive_ || paused_ || (inbox_.empty() && !timer_due_)) {
+    serving_ = false;
+    world_.cores->release();
+    return;
+  }
+  const std::uint64_t cost = next_cost();
+  cpu_used_ns_ += cost;
+  busy_until_ns_ = (busy_until_ns_ > now_ns() ? busy_until_ns_ : now_ns()) + cost;
+  at(busy_until_ns_, [this] {
+    if (alive_ && !paused_) work();
+    // What was sent keeps the core until it has left.
+    at(busy_until_ns_ > now_ns() ? busy_until_ns_ : now_ns(), [this] {
+      serving_ = false;
+      world_.cores->release();
+      kick();
+    });
+  });
+}
+
 void Host::kick() {
+  if (world_.cores != nullptr) {
+    if (!alive_ || paused_ || serving_ || (inbox_.empty() && !timer_due_)) return;
+    serving_ = true;
+    world_.cores->ask([this] { on_core(); });
+    return;
+  }
   while (alive_ && !paused_ && !serving_ && (!inbox_.empty() || timer_due_)) {
     const std::uint64_t now = now_ns();
     const std::uint64_t start = busy_until_ns_ > now ? busy_until_ns_ : now;
-    const std::uint64_t cost = inbox_.empty()
-                                   ? cost_.timer_ns
-                                   : cost_.datagram_in_ns + cost_.kib_ns * inbox_.front().datagram->bytes.size() / 1024;
+    const std::uint64_t cost = next_cost();
     cpu_used_ns_ += cost;
     busy_until_ns_ = start + cost;
     if (busy_until_ns_ == now) {

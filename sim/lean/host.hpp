@@ -12,6 +12,7 @@
 #include "broker/types.hpp"
 #include "scenarios/plan/plan.hpp"
 #include "sim/lean/clock.hpp"
+#include "sim/lean/cores.hpp"
 #include "sim/lean/fabric.hpp"
 #include "sim/lean/recorder.hpp"
 #include "sim/lean/scheduler.hpp"
@@ -28,6 +29,7 @@ struct World {
   Fabric& fabric;
   Journeys& journeys;
   std::uint64_t seed = 0;
+  Cores* cores = nullptr;  // shared by all; null: one for each broker, and clients cost nothing
 };
 
 broker::PathId path_of(const plan::Plan& plan, plan::Index process);
@@ -39,6 +41,8 @@ struct CpuCost {
   std::uint64_t datagram_in_ns = 0, datagram_out_ns = 0, message_in_ns = 0, message_out_ns = 0, timer_ns = 0,
                 kib_ns = 0;
 };
+
+CpuCost cost_of(const plan::Calibration& calibration);
 
 // What runs of the two engines differ in is behind this small face.
 class EngineFace {
@@ -97,6 +101,8 @@ class Host {
 
  private:
   void kick();
+  std::uint64_t next_cost() const;
+  void on_core();
   void work();
   void pump();
   void arm();

@@ -42,6 +42,7 @@ class Simulation {
   RecordFolder folder_;
   Journeys journeys_;
   std::unique_ptr<Fabric> fabric_;
+  std::unique_ptr<Cores> cores_;
   std::unique_ptr<World> world_;
   std::unique_ptr<load::Workload> workload_;
   std::unique_ptr<Recorder> runner_;
@@ -53,12 +54,6 @@ class Simulation {
   std::chrono::steady_clock::time_point began_ = std::chrono::steady_clock::now();
   RunResult result_;
 };
-
-CpuCost cost_of(const plan::Calibration& c) {
-  const auto u = [](plan::Ns v) { return static_cast<std::uint64_t>(v); };
-  return {u(c.per_datagram_in_ns), u(c.per_datagram_out_ns), u(c.per_message_in_ns),
-          u(c.per_message_out_ns), u(c.per_timer_ns),        u(c.per_kib_ns)};
-}
 
 Expected<void> Simulation::build() {
   auto runner = Recorder::open(folder_, record::Writer::runner, plan::kNone, 0);
@@ -81,7 +76,8 @@ Expected<void> Simulation::build() {
   auto fabric = options_.make_fabric(plan_, std::move(outputs));
   if (!fabric) return tl::unexpected<Error>(fabric.error());
   fabric_ = std::move(*fabric);
-  world_ = std::make_unique<World>(World{plan_, *fabric_, journeys_, options_.seed});
+  if (options_.cores > 0) cores_ = std::make_unique<Cores>(options_.cores);
+  world_ = std::make_unique<World>(World{plan_, *fabric_, journeys_, options_.seed, cores_.get()});
   now_running_.assign(plan_.processes.size(), nullptr);
   incarnations_.assign(plan_.processes.size(), 0);
   for (plan::Index p = 0; p < plan_.processes.size(); ++p) {
@@ -289,6 +285,12 @@ std::uint64_t Simulation::finish() {
     record::Row said;
     said.text = runner_->text(what);
     said.value = 1;
+    runner_->add(record::Kind::fidelity, said);
+  }
+  if (cores_ != nullptr) {
+    record::Row said;
+    said.text = runner_->text("cores");
+    said.value = options_.cores;
     runner_->add(record::Kind::fidelity, said);
   }
   std::uint64_t hash = 0;

@@ -21,6 +21,7 @@ struct RunOptions {
   std::string replay_folder;  // where relative replay paths start
   std::array<std::uint8_t, 32> plan_sha256{};
   std::uint64_t seed = 0;
+  std::uint32_t cores = 0;          // shared by all processes; 0: one for each broker
   std::uint64_t wall_limit_ns = 0;  // 0: none
   const std::atomic<bool>* interrupted = nullptr;
   bool progress = false;  // a line a simulated second on standard error
