@@ -58,7 +58,8 @@ Expected<std::unique_ptr<Checked>> check_run(const std::string& folder, const Ch
   }
   out->statistics =
       make_statistics(out->run, *out->timeline, *out->ledger, out->subscribers, *out->delivery, out->audit);
-  out->expectations = judge_expectations(out->run, out->subscribers, *out->delivery, out->statistics, out->judgement);
+  out->expectations = judge_expectations(out->run, out->subscribers, *out->delivery, out->links, out->audit,
+                                         out->statistics, out->judgement);
   out->versions = read_file(folder + "/versions.json").value_or("");
   return out;
 }

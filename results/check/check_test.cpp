@@ -69,6 +69,51 @@ TEST_F(HonestRun, OutageWithinRetentionDelaysButLosesNothing) {
   EXPECT_LT(*c->statistics.faults[0].recovery, kSecond);
 }
 
+TEST_F(HonestRun, WindowsMeasureWhatHappenedInThem) {
+  plan::Plan plan = honest::small_plan();
+  plan.faults = {honest::cut(plan, "hamburg", 4 * kSecond, 6 * kSecond)};
+  plan.expectations.clear();
+  const auto expect = [&](plan::ExpectKind kind, Ns after, Ns until) -> plan::Expectation& {
+    plan::Expectation e;
+    e.name = e.where = "window";
+    e.kind = kind;
+    e.filter = "ais/+/position";
+    e.tenant = 0;
+    e.percentile_permyriad = 10'000;
+    e.limit = 1;
+    e.after_ns = after;
+    e.until_ns = until;
+    plan.expectations.push_back(e);
+    return plan.expectations.back();
+  };
+  using plan::ExpectKind;
+  expect(ExpectKind::latency, kSecond, 3 * kSecond);
+  expect(ExpectKind::latency, 3 * kSecond, 7 * kSecond);
+  auto& rise = expect(ExpectKind::latency_rise, 3 * kSecond, 7 * kSecond);
+  rise.base_after_ns = kSecond;
+  rise.base_until_ns = 3 * kSecond;
+  expect(ExpectKind::fairness, 2 * kSecond, 0).between = plan::Between::publishers;
+  // To each of the two: two ships, 5 a second each, of some 64 bytes. To the pilot nothing in the outage.
+  expect(ExpectKind::goodput, 1500 * kMs, 3500 * kMs).reference = 2 * 5 * 64 * 8;
+  expect(ExpectKind::goodput, 4100 * kMs, 5900 * kMs).reference = 2 * 5 * 64 * 8;
+  expect(ExpectKind::latency, 100 * kSecond, 101 * kSecond);  // of nothing
+  const auto c = judge(plan);
+  ASSERT_GE(c->expectations.size(), 7u);
+  const auto measured = [&](std::size_t i) { return c->expectations[i].measured.value_or(-1); };
+  EXPECT_GT(measured(0), kMs);
+  EXPECT_LT(measured(0), 100 * kMs);
+  EXPECT_GT(measured(1), kSecond);
+  EXPECT_EQ(measured(2), measured(1) - measured(0));
+  EXPECT_GT(measured(3), 990'000);
+  EXPECT_LE(measured(3), 1'000'000);
+  EXPECT_NEAR(static_cast<double>(measured(4)), 1e6, 2e5);
+  EXPECT_EQ(measured(5), 0);
+  EXPECT_EQ(c->expectations[5].verdict, Verdict::failed);
+  EXPECT_EQ(c->expectations[3].verdict, Verdict::held);
+  EXPECT_FALSE(c->expectations[6].measured.has_value());
+  EXPECT_EQ(c->expectations[6].verdict, Verdict::inconclusive);
+}
+
 plan::Plan outage_beyond_retention(std::int64_t gaps_allowed) {
   plan::Plan plan = honest::small_plan();
   plan.faults = {honest::cut(plan, "hamburg", 4 * kSecond, 6 * kSecond)};

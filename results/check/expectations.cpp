@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "results/check/windows.hpp"
+
 namespace portolan::check {
 
 namespace {
@@ -12,6 +14,7 @@ using plan::ExpectKind;
 
 std::string shown(std::int64_t value, const std::string& unit) {
   if (unit == "ns") return fmt::format("{:.3f} ms", static_cast<double>(value) / 1e6);
+  if (unit == "ppm") return fmt::format("{:.3f} %", static_cast<double>(value) / 1e4);
   if (unit == "permille") return fmt::format("{:.3f} times", static_cast<double>(value) / 1e3);
   return std::to_string(value);
 }
@@ -19,8 +22,13 @@ std::string shown(std::int64_t value, const std::string& unit) {
 class ExpectationJudge {
  public:
   ExpectationJudge(const RunFiles& run, const std::vector<Subscriber>& subscribers, const DeliveryJudge& delivery,
-                   const Statistics& statistics, Judgement& judgement)
-      : run_(run), subscribers_(subscribers), delivery_(delivery), statistics_(statistics), judgement_(judgement) {}
+                   const std::vector<LinkWay>& links, const Audit& audit, const Statistics& statistics,
+                   Judgement& judgement)
+      : run_(run),
+        delivery_(delivery),
+        windows_(run, subscribers, links, audit),
+        statistics_(statistics),
+        judgement_(judgement) {}
 
   std::vector<Measured> judge() {
     std::vector<bool> gaps_named(run_.plan.topics.size(), false);
@@ -48,22 +56,6 @@ class ExpectationJudge {
       if (covers(e, t)) sum.add(delivery_.by_topic()[t]);
     }
     return sum;
-  }
-
-  std::optional<std::int64_t> latency(const plan::Expectation& e, bool above) const {
-    std::vector<bool> covered(run_.plan.topics.size());
-    for (Index t = 0; t < covered.size(); ++t) covered[t] = covers(e, t);
-    std::vector<Ns> values;
-    for (const Subscriber& s : subscribers_) {
-      for (std::size_t i = 0; i < s.received.size(); ++i) {
-        if (!covered[s.received[i].topic]) continue;
-        const Ns floor = above ? floor_between(run_.plan, s.received[i].process, s.process) : 0;
-        for (const Sample& sample : s.samples[i]) values.push_back(sample.latency - floor);
-      }
-    }
-    if (values.empty()) return std::nullopt;
-    std::sort(values.begin(), values.end());
-    return percentile(values, e.percentile_permyriad);
   }
 
   // Nothing when there was no fault to recover from; the largest number when some stream never came back.
@@ -104,10 +96,9 @@ class ExpectationJudge {
         m.measured = number(counts(e).deliveries), at_least = true;
         break;
       case ExpectKind::latency_above_floor:
-        m.unit = "ns", m.measured = latency(e, true);
-        break;
       case ExpectKind::latency:
-        m.unit = "ns", m.measured = latency(e, false);
+      case ExpectKind::latency_rise:
+        m.unit = "ns", m.measured = windows_.measure(e);
         break;
       case ExpectKind::recovery:
         m.unit = "ns", m.measured = recovery();
@@ -122,13 +113,19 @@ class ExpectationJudge {
         break;
       }
       case ExpectKind::spurious_repair:
-      case ExpectKind::utilisation_least:
+        m.unit = "ppm", m.measured = windows_.measure(e);
+        break;
       case ExpectKind::utilisation_most:
+        m.unit = "ppm", m.measured = windows_.measure(e);
+        break;
       case ExpectKind::queue:
+        m.unit = "permille", m.measured = windows_.measure(e);
+        break;
+      case ExpectKind::utilisation_least:
       case ExpectKind::fairness:
       case ExpectKind::goodput:
-      case ExpectKind::latency_rise:
-        break;  // nothing measures them yet: inconclusive, never held
+        m.unit = "ppm", m.measured = windows_.measure(e), at_least = true;
+        break;
     }
     if (!m.measured) {
       m.verdict = Verdict::inconclusive;
@@ -168,8 +165,8 @@ class ExpectationJudge {
   }
 
   const RunFiles& run_;
-  const std::vector<Subscriber>& subscribers_;
   const DeliveryJudge& delivery_;
+  const Windows windows_;
   const Statistics& statistics_;
   Judgement& judgement_;
   std::vector<Measured> out_;
@@ -178,9 +175,9 @@ class ExpectationJudge {
 }  // namespace
 
 std::vector<Measured> judge_expectations(const RunFiles& run, const std::vector<Subscriber>& subscribers,
-                                         const DeliveryJudge& delivery, const Statistics& statistics,
-                                         Judgement& judgement) {
-  return ExpectationJudge(run, subscribers, delivery, statistics, judgement).judge();
+                                         const DeliveryJudge& delivery, const std::vector<LinkWay>& links,
+                                         const Audit& audit, const Statistics& statistics, Judgement& judgement) {
+  return ExpectationJudge(run, subscribers, delivery, links, audit, statistics, judgement).judge();
 }
 
 }  // namespace portolan::check

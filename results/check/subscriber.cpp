@@ -151,7 +151,7 @@ void SubscriberReader::check_delivered(const Row& row, const Cache& cache, Ns at
                       fmt::format("{}: delivered at {} ns, sent at {}", place(row), at, m->sent),
                       Invariant::corruption);
     }
-    s_.samples[cache.received - 1].push_back({at, at - m->intended});
+    s_.samples[cache.received - 1].push_back({at, at - m->intended, m->size});
     return;
   }
   // Never offered by the records. Whoever has whole records of a publisher that did not send it holds a forgery.

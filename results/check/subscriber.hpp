@@ -50,6 +50,7 @@ struct Asked {
 struct Sample {
   Ns delivered = 0;
   Ns latency = 0;  // delivered - intended
+  std::uint32_t bytes = 0;
 };
 
 // A subscriber incarnation and one (topic, publisher incarnation) of its deliveries.

@@ -10,7 +10,8 @@ from words import count, duration, listing, percent, proper, rate, several, sign
 WORDS = {HELD: "Held", FAILED: "Failed", INCONCLUSIVE: "Inconclusive", NONE: "No verdict"}
 SIGNS = {HELD: "✓", FAILED: "✗", INCONCLUSIVE: "?", NONE: "!"}
 NEVER = 2**63 - 1
-UNITS = {"ns": duration, "count": count, "permille": lambda v: f"{significant(v / 1000)} times"}
+UNITS = {"ns": duration, "count": count, "permille": lambda v: f"{significant(v / 1000)} times",
+         "ppm": lambda v: f"{significant(v / 10_000)} %"}
 
 
 def shown(value, unit):
