@@ -93,8 +93,9 @@ enum class SnapshotStep : std::uint8_t { none, begin, filters, resumes, end };
 
 struct Downstream {
   std::uint64_t id = 0;
-  std::uint64_t since_ns = 0;        // of the present session, or of its absence
-  std::uint64_t ghost_until_ns = 0;  // 0: no ghost filters
+  std::uint64_t since_ns = 0;            // of the present session, or of its absence
+  std::uint64_t ghost_until_ns = 0;      // 0: no ghost filters
+  std::uint64_t returning_until_ns = 0;  // a broker that I had let go came back with another incarnation
   std::uint64_t backlog_bytes = 0;
   std::uint32_t unreachable = 0;       // peer: harbours that it says it cannot reach
   std::uint64_t interest_version = 0;  // what I hold of its interest

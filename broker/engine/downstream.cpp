@@ -47,6 +47,11 @@ void Core::attach(std::uint32_t d, std::uint32_t topic, std::uint8_t replay) {
       l.waits = true;
       continue;
     }
+    // Its clients were subscribed all along; for what began meanwhile they have no cursor to ask by.
+    if (down.broker && now_.mono_ns < down.returning_until_ns) {
+      resume(d, s, stream.start);
+      continue;
+    }
     const std::uint64_t other = other_hubs_cursor(d, s);
     const std::uint64_t from = other != 0 ? other : replay_start(s, all ? 2 : replay);
     cursor(d, s) = from;

@@ -318,6 +318,27 @@ TEST(Restart, OfABrokerWhileOthersSubscribe) {
   EXPECT_EQ(s.w[kPub].received, 12u);
 }
 
+// What begins while a far broker is away for longer than `detach` is unknown to its clients, who have no cursor for it
+// to ask by; and yet they were subscribed all the time.
+TEST(Restart, OfADetachedFarBrokerBringsItsClientsAlsoWhatBeganMeanwhile) {
+  Sea s(retain(60 * kSecond), 1 * kSecond);
+  s.w.kill_broker(2);
+  s.w.settle();
+  for (int i = 0; i < 3; ++i) ASSERT_NE(s.w.publish(kPub, "a/new"), 0u);
+  s.w.advance(3 * kSecond);
+  EXPECT_EQ(s.w[kPub].received, 8u);  // it was let go
+  s.w.start_broker(2);
+  s.w.advance(2 * kSecond);
+  for (int i = 0; i < 2; ++i) ASSERT_NE(s.w.publish(kPub, "a/new"), 0u);
+  s.publish(2);
+  s.w.advance(12 * kSecond);
+  std::vector<std::uint64_t> fresh, old;
+  for (const Got& got : s.w[kSub].got) (got.topic == "a/new" ? fresh : old).push_back(got.sequence);
+  EXPECT_EQ(fresh, upto(1, 5));
+  EXPECT_EQ(old, upto(1, 7));
+  EXPECT_EQ(s.w[kSub].gap_messages(), 0u);
+}
+
 TEST(Restart, WithholdsReceivedUntilEveryPeersInterestIsIn) {
   World w({1, 2});
   w.start_broker(1);

@@ -192,6 +192,7 @@ void Core::new_incarnation(std::uint32_t d, std::uint32_t incarnation) {
   if (down.detached) {  // its place is gone; it subscribes anew, and its clients' RESUMEs bring back what is held
     std::fill_n(&cursor(d, 0), limits_.streams, 0ull);
     down.detached = down.was_detached = false;
+    down.returning_until_ns = now_.mono_ns + detach_ns_;
   }
   if (down.first_filter == kNil) return;
   for (std::uint32_t f = down.first_filter; f != kNil; f = filters_[f].next) {
