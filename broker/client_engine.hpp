@@ -38,7 +38,8 @@ class ClientEngine {
 
   // The application. publish copies the payload; a refusal leaves nothing queued. Publishing while disconnected keeps
   // the message (bounded) and offers it when the session is up. What is published while earlier messages of its lane
-  // wait for more than the sender's bound (50 ms of its rate) is refused (backlog), with a time after which to try again.
+  // wait for more than the sender's bound (50 ms of its rate) is refused (backlog), with a time after which to try
+  // again.
   struct Published {
     RefuseReason refused = RefuseReason::none;
     std::uint64_t sequence = 0;  // dense from 1 per (topic, incarnation) when not refused

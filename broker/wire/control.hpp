@@ -40,7 +40,8 @@ struct InterestBody {
   std::uint64_t version = 0;
   std::uint32_t incarnation = 0;
   InterestOp op = InterestOp::add;
-  // ReplayMode: 0 none, 1 last, 2 retained. 0 unless `add`; snapshot_begin: 2 from a leaf that has just turned to this hub
+  // ReplayMode: 0 none, 1 last, 2 retained. 0 unless `add`; snapshot_begin: 2 from a leaf that has just turned to this
+  // hub
   std::uint8_t replay = 0;
   std::string_view filter;  // empty for snapshot_begin and snapshot_end, else not
 };

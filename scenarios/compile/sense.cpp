@@ -247,7 +247,8 @@ void check_rates(Context& c, const std::vector<std::vector<Index>>& to, const st
       for (const auto& step : paths.path(harbour_of(c.plan, x), harbour_of(c.plan, y))) {
         // Each fragment carries 68 bytes of headers (IP, UDP, frame).
         const double fragments = rate.bytes / c.plan.fragment_bytes + 1;
-        bits[2 * step.link + (step.forward ? 0 : 1)][stream.load] += rate.per_second * 8 * (rate.bytes + 32 + 68 * fragments);
+        bits[2 * step.link + (step.forward ? 0 : 1)][stream.load] +=
+            rate.per_second * 8 * (rate.bytes + 32 + 68 * fragments);
       }
     }
   }
