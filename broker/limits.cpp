@@ -117,7 +117,7 @@ constexpr Limits sim_client_limits() {
 
 // One of a thousand simulated harbours: a leaf with sessions to its two hubs and a few clients. What is bulk (blocks,
 // slots, messages in flight) costs address space only, until it is used.
-//   messages       256 x 80 B                =   20 KiB
+//   messages       192 x 80 B                =   15 KiB
 //   blocks         256 x (512 + 20) B        =  133 KiB   bulk
 //   small            2 x 12.3 KiB            =   25 KiB   bulk
 //   large            2 x 68.3 KiB            =  137 KiB   bulk
@@ -126,8 +126,8 @@ constexpr Limits thousand_limits() {
   Limits l;
   l.sessions = 5;
   l.peers = 2;
-  l.downstreams = 6;
-  l.messages = 256;
+  l.downstreams = 5;
+  l.messages = 192;
   l.small_blocks = 256;
   l.small_slots = 2;
   l.large_slots = 2;
@@ -180,7 +180,7 @@ constexpr Limits thousand_client_limits() {
   l.sessions = 2;
   l.peers = 1;
   l.downstreams = 2;
-  l.messages = 256;
+  l.messages = 192;
   l.small_blocks = 160;
   l.streams = 64;
   l.filters = 16;
