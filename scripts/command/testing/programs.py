@@ -16,7 +16,7 @@ seed = int(rest[1]) if rest[:1] == ["--seed"] else 7
 if verb == "plan":
     print("costs little", file=sys.stderr)
     nodes = [{"kind": "edge", "harbour": 0}, {"kind": "edge", "harbour": 1}]
-    plan = {"name": "fake", "seed": seed, "version": 1, "calibration": {"name": "placeholder", "sha256": "c0ffee"},
+    plan = {"name": "fake", "seed": seed, "version": 2, "calibration": {"name": "placeholder", "sha256": "c0ffee"},
             "harbours": [{}, {}], "nodes": nodes, "links": [{"name": "a--b", "a": 0, "b": 1}], "loads": [], "faults": [],
             "processes": [{"name": f"{h}/broker", "kind": "broker"} for h in "ab"], "duration_ns": 8 * 10**9}
     print(json.dumps(plan), file=open(rest[rest.index("-o") + 1], "w") if "-o" in rest else sys.stdout)
