@@ -69,8 +69,14 @@ class Pool {
 
 // Derive from it to be made and unmade in the pool.
 struct Pooled {
-  static void* operator new(std::size_t bytes) { return Pool::common().take(bytes); }
-  static void operator delete(void* memory, std::size_t bytes) { Pool::common().give(memory, bytes); }
+#if PORTOLAN_POOL_KEEPS
+  static void* operator new(std::size_t bytes) {
+    return Pool::common().take(bytes);
+  }
+  static void operator delete(void* memory, std::size_t bytes) {
+    Pool::common().give(memory, bytes);
+  }
+#endif
 };
 
 }  // namespace portolan::sim
