@@ -52,8 +52,10 @@ void read_wifi(Context& c, const Map& map, plan::Wifi& wifi) {
 Access read_one(Context& c, const Tree& value, const std::string& key) {
   Access access;
   const Tree* kind = nullptr;
-  for (const auto& e : value.is_map() ? value.entries : std::vector<Tree::Entry>()) {
-    if (e.key == "kind" && kind == nullptr) kind = &e.value;
+  if (value.is_map()) {
+    for (const Tree::Entry& e : value.entries) {
+      if (e.key == "kind" && kind == nullptr) kind = &e.value;
+    }
   }
   if (kind == nullptr) {
     c.out.error(value.at, join(key, "kind"), "is missing; say `kind: wifi`; valid: " + listed(kKinds));
@@ -106,7 +108,8 @@ void read_access(Context& c) {
   c.access.assign(c.plan.harbours.size(), std::nullopt);
   for (Index h = 0; h < c.plan.harbours.size(); ++h) {
     const Tree& value = c.harbour_entries[h]->value;
-    for (const auto& e : value.is_map() ? value.entries : std::vector<Tree::Entry>()) {
+    if (!value.is_map()) continue;
+    for (const Tree::Entry& e : value.entries) {
       if (e.key != "access" || c.access[h]) continue;
       c.access[h] = read_one(c, e.value, "harbours." + c.plan.harbours[h].name + ".access");
     }

@@ -40,7 +40,7 @@ def tables(plan):
     nodes, harbours = plan["nodes"], plan["harbours"]
     touched = _touched(plan)
     harbour_rows = [{"harbour": h["name"], "latitude_deg": h["lat_udeg"] / 1e6, "longitude_deg": h["lon_udeg"] / 1e6,
-                     "hub": bool(h.get("hub")), "faults": _numbers(touched["harbours"].get(i, []))}
+                     "hub": bool(h.get("is_hub")), "faults": _numbers(touched["harbours"].get(i, []))}
                     for i, h in enumerate(harbours)]
     link_rows = []
     for i, link in enumerate(plan["links"]):
@@ -182,7 +182,7 @@ class _Map:
         """The harbours that bear their names, most crowded first."""
         many = len(self.points) > MANY_HARBOURS
         chosen = [i for i, h in enumerate(self.plan["harbours"])
-                  if not many or h.get("hub") or self.touched["harbours"].get(i)][:MANY_HARBOURS]
+                  if not many or h.get("is_hub") or self.touched["harbours"].get(i)][:MANY_HARBOURS]
         crowd = {i: sum(1 / (1 + math.dist(self.points[i], q)) for q in self.points) for i in chosen}
         return sorted(chosen, key=lambda k: (-crowd[k], k))
 
@@ -199,7 +199,7 @@ class _Map:
                 places[i] = box
         colours = {}
         for i, harbour in enumerate(self.plan["harbours"]):
-            hit, hub = self.touched["harbours"].get(i, []), harbour.get("hub")
+            hit, hub = self.touched["harbours"].get(i, []), harbour.get("is_hub")
             colours[i] = fault_colour(self.plan["faults"][hit[0]]["kind"]) if hit else INK
             small = 6.5 if len(self.points) <= MANY_HARBOURS else 3.5
             self.ax.plot(*self.where[i], marker="s" if hub or hit else "o", ms=8 if hub or hit else small, mfc=colours[i],
@@ -249,7 +249,7 @@ class _Map:
             what = " or ".join(sorted({"kill": "killed", "restart": "restarted", "pause": "paused"}.get(k, "disturbed")
                                       for k in kinds if any(f["kind"] == k and f.get("processes") for f in self.plan["faults"])))
             handles.append(line(f"process {what}", marker="s", color="none", mfc=fault_colour(first), mec="white", ms=8))
-        if any(h.get("hub") for h in self.plan["harbours"]):
+        if any(h.get("is_hub") for h in self.plan["harbours"]):
             handles.append(line("hub", marker="s", color="none", mfc=INK, mec="white", ms=8))
         self.figure.legend(handles=handles, loc="lower left", bbox_to_anchor=(0.0, 0.0), ncol=len(handles), fontsize=8,
                            handlelength=2.4, columnspacing=1.4, borderaxespad=0.1,

@@ -358,7 +358,7 @@ class Shapes(Case):
     def test_many_families_harbours_and_faults(self):
         plan = fixture.plan()
         for i in range(40):
-            plan["harbours"].append({"name": f"port-{i}", "lat_udeg": 50_000_000 + 230_000 * (i % 8), "lon_udeg": 2_000_000 + 400_000 * i, "hub": i == 3})
+            plan["harbours"].append({"name": f"port-{i}", "lat_udeg": 50_000_000 + 230_000 * (i % 8), "lon_udeg": 2_000_000 + 400_000 * i, "is_hub": i == 3, "hub": 0, "standby": 0})
             plan["nodes"].append({"name": f"port-{i}/edge", "kind": "edge", "harbour": len(plan["harbours"]) - 1, "tenant": None})
             plan["links"].append(fixture.link(f"hamburg/edge--port-{i}/edge", 0, len(plan["nodes"]) - 1, 2 * fixture.MS))
             plan["topics"].append({"name": f"extra/{i}", "family": f"extra-{i}/a-rather-long-family-name/+/that/goes/on", "tenant": 0, "class": "realtime"})
@@ -372,7 +372,7 @@ class Shapes(Case):
     def test_a_thousand_harbours(self):
         plan = fixture.plan()
         for i in range(1000):
-            plan["harbours"].append({"name": f"port-{i}", "lat_udeg": 36_000_000 + 29_000 * i, "lon_udeg": -9_000_000 + 317_000 * (i % 97), "hub": i % 50 == 0})
+            plan["harbours"].append({"name": f"port-{i}", "lat_udeg": 36_000_000 + 29_000 * i, "lon_udeg": -9_000_000 + 317_000 * (i % 97), "is_hub": i % 50 == 0, "hub": 0, "standby": 0})
             plan["nodes"].append({"name": f"port-{i}/edge", "kind": "edge", "harbour": len(plan["harbours"]) - 1, "tenant": None})
             plan["links"].append(fixture.link(f"hamburg/edge--port-{i}/edge", 0, len(plan["nodes"]) - 1, 2 * fixture.MS))
         began = time.process_time()
