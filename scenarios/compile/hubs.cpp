@@ -41,9 +41,11 @@ void resolve_harbour(Context& c, Index h, bool any_hub) {
   const std::string key = "harbours." + harbour.name;
   const Tree* hub = nullptr;
   const Tree* standby = nullptr;
-  for (const auto& e : entry.value.is_map() ? entry.value.entries : std::vector<Tree::Entry>()) {
-    if (e.key == "hub" && hub == nullptr) hub = &e.value;
-    if (e.key == "standby" && standby == nullptr) standby = &e.value;
+  if (entry.value.is_map()) {
+    for (const Tree::Entry& e : entry.value.entries) {
+      if (e.key == "hub" && hub == nullptr) hub = &e.value;
+      if (e.key == "standby" && standby == nullptr) standby = &e.value;
+    }
   }
   const bool leaf = hub != nullptr && !harbour.is_hub && !(hub->is_scalar() && hub->text == "false");
   if (leaf) harbour.hub = named_hub(c, h, *hub, key + ".hub");
