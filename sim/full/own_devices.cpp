@@ -37,7 +37,7 @@ constexpr double kReferenceLoss5Db = 46.6777;  // the same at 5.15 GHz
 constexpr std::uint32_t kFrameBytes = 1500;    // a queue counted in bytes holds so many packets of this size
 
 ns3::Time time_of(plan::Ns ns) {
-  return ns3::NanoSeconds(ns);
+  return ns3::NanoSeconds(static_cast<std::uint64_t>(ns));
 }
 
 ns3::Vector metres(std::int64_t x_mm, std::int64_t y_mm) {
