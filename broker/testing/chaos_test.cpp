@@ -10,40 +10,40 @@ namespace {
 TEST(Chaos, ThreeBrokersFaultyNetwork) {
   ChaosOptions options;
   options.kills = 0;
-  search("Chaos.ThreeBrokersFaultyNetwork", options, 4);
+  search("Chaos.ThreeBrokersFaultyNetwork", options, 80);
 }
 
 TEST(Chaos, ThreeBrokersWithDeaths) {
   ChaosOptions options;
   options.kills = 1;
-  search("Chaos.ThreeBrokersWithDeaths", options, 4);
+  search("Chaos.ThreeBrokersWithDeaths", options, 70);
 }
 
 TEST(Chaos, FiveBrokers) {
   ChaosOptions options;
   options.brokers = 5;
   options.faults = 10;
-  search("Chaos.FiveBrokers", options, 4);
+  search("Chaos.FiveBrokers", options, 45);
 }
 
 TEST(Chaos, TightBounds) {
   ChaosOptions options;
   options.tight = true;
   options.kills = 1;
-  search("Chaos.TightBounds", options, 3);
+  search("Chaos.TightBounds", options, 50);
 }
 
 TEST(Chaos, SlowLinks) {
   ChaosOptions options;
   options.rate_bps = 2'000'000;
-  search("Chaos.SlowLinks", options, 3);
+  search("Chaos.SlowLinks", options, 36);
 }
 
 TEST(Chaos, ShortMemory) {
   ChaosOptions options;
   options.short_memory = true;
   options.kills = 2;
-  search("Chaos.ShortMemory", options, 3);
+  search("Chaos.ShortMemory", options, 45);
 }
 
 TEST(Chaos, TheSameSeedTwice) {

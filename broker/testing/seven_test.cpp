@@ -7,7 +7,7 @@ namespace portolan::broker::testing {
 namespace {
 
 TEST(SevenHarbours, HoldUnderRandomFaults) {
-  search("SevenHarbours.HoldUnderRandomFaults", seven_harbours(), 3, "broker_seven_test");
+  search("SevenHarbours.HoldUnderRandomFaults", seven_harbours(), 8, "broker_seven_test");
 }
 
 }  // namespace
