@@ -43,6 +43,11 @@ int complain(const portolan::Error& error) {
   return static_cast<int>(error.code);
 }
 
+bool only_full_does(const portolan::plan::Plan& plan) {
+  using namespace portolan;
+  return !plan::refuse_needs(plan, sim::kLeanHonours, {}) && plan::refuse_needs(plan, sim::kFullHonours, {});
+}
+
 portolan::Expected<std::string> slurp(const std::string& path) {
   std::ifstream in(path, std::ios::binary);
   std::ostringstream text;
@@ -152,8 +157,11 @@ int main(int argc, char** argv) {
   std::signal(SIGINT, on_signal);
   std::signal(SIGTERM, on_signal);
   const auto began = std::chrono::steady_clock::now();
-  const auto result = portolan::sim::run(*plan, options);
-  if (!result) return complain(result.error());
+  auto result = portolan::sim::run(*plan, options);
+  if (!result) {
+    if (fidelity == "lean" && only_full_does(*plan)) result.error().cause += "; --fidelity full does";
+    return complain(result.error());
+  }
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
   std::ofstream summary(out + "/sim.json");
   std::string engines;

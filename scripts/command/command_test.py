@@ -12,8 +12,9 @@ import tempfile
 import time
 import unittest
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "testing"))
-import programs  # noqa: E402
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+import options  # noqa: E402
+from testing import programs  # noqa: E402
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PORTOLAN = ROOT / "scripts" / "portolan"
@@ -86,6 +87,11 @@ class UsageErrors(Case):
 
     def test_help_is_0(self):
         self.assertEqual(0, self.portolan("--help").returncode)
+        for verb, (_, _, _, known, _) in options.VERBS.items():
+            told = self.portolan(verb, "--help")
+            self.assertEqual(0, told.returncode, told.stderr)
+            self.assertEqual([], [name for name in known if f"  {name}" not in told.stdout])
+        self.assertIn("restart", self.portolan("explore", "--help").stdout)  # the kinds there are
 
     def test_a_typo_in_the_scenario_is_64_in_the_compilers_words_and_leaves_nothing(self):
         self.scenario.write_text("typo: 1\n")

@@ -55,7 +55,12 @@ def trial(folder, replay_folder):
     reasons = []
     with contextlib.suppress(OSError, ValueError):
         reasons = json.loads((folder / "summary.json").read_bytes()).get("reasons", [])
-    return Outcome(status if status in (0, 1, 64, 69) else 2, [str(reason.get("rule")) for reason in reasons], said)
+    return Outcome(status if status in (0, 1, 64, 69) else 2, [broken(reason) for reason in reasons], said)
+
+
+def broken(reason):
+    """A rule's name; for an expectation also which, so that shrinking does not wander from one to another."""
+    return ": ".join(str(reason[key]) for key in ("rule", "what") if key == "rule" or reason["rule"] == "expectation")
 
 
 class Pool:
@@ -112,6 +117,10 @@ def in_words(one):
     return f"{one['at_ns'] / 1e9:8.3f} s{until}: {one['name']}{way}{what}"
 
 
+def faults_in_words(number):
+    return "1 fault" if number == 1 else f"{number} faults"
+
+
 class Exploration:
     def __init__(self, options):
         self.scenario = options.arguments[0]
@@ -164,20 +173,24 @@ class Exploration:
                     sys.stderr.write(f"\r\033[K{len(self.outcomes)} of {self.seeds} seeds, {time.monotonic() - began:.0f} s")
 
     def shrink(self, folder, outcome):
-        """The smallest plan that breaks as this one does."""
+        """The smallest plan that breaks as this one does, what its run says, and how many faults there were."""
         plan = json.loads((folder / "plan.json").read_bytes())
         replay_folder = inputs.verified(plan, self.scenario)
+        smallest = outcome
 
         def breaks(faults):
+            nonlocal smallest
             shutil.rmtree(folder / "try", ignore_errors=True)
             (folder / "try").mkdir()
             (folder / "try" / "plan.json").write_text(as_plan(plan | {"faults": faults}))
             with Pool(1) as pool:
                 pool.start(0, trial(folder / "try", replay_folder), folder / "try")
                 _, again = pool.wait()
+            if again.like(outcome):
+                smallest = again
             return again.like(outcome)
 
-        return plan | {"faults": schedule.shrunk(plan["faults"], breaks)}, len(plan["faults"])
+        return plan | {"faults": schedule.shrunk(plan["faults"], breaks)}, smallest, len(plan["faults"])
 
     def keep(self, number, plan, whole):
         """The smallest plan and what it replays, where they stay."""
@@ -204,12 +217,12 @@ class Exploration:
                 return outcome.code
             folder = pathlib.Path(work) / str(number)
             print(f"seed {number} {'breaks' if outcome.code == 1 else 'does not decide'}: {', '.join(sorted(outcome.rules))}")
-            plan, before = self.shrink(folder, outcome)
+            plan, smallest, before = self.shrink(folder, outcome)
             out = self.keep(number, plan, folder / "plan.json")
-        print(f"{before} faults shrunk to {len(plan['faults'])}:")
+        print(f"{faults_in_words(before)} shrunk to {len(plan['faults'])}:")
         for one in plan["faults"]:
             print("  " + in_words(one))
-        print(outcome.said, end="")
+        print(smallest.said, end="")
         print("To replay it:")
         print("  " + shlex.join(["scripts/portolan", "run", str(out / "plan.json")]))
         return 1 if outcome.code == 1 else 2
@@ -219,7 +232,7 @@ class Exploration:
         held = sum(not outcome.code for outcome in self.outcomes.values())
         faults = ", ".join(f"{count} {kind}" for kind, count in sorted(self.played.items()))
         spent = resource.getrusage(resource.RUSAGE_CHILDREN)
-        print(f"{held} of {done} seeds held, from {self.first} on; {sum(self.played.values())} faults ({faults})")
+        print(f"{held} of {done} seeds held, from {self.first} on; {faults_in_words(sum(self.played.values()))} ({faults})")
         for number, outcome in sorted(self.outcomes.items()):
             if outcome.code == 2 and not outcome.stops:
                 print(f"seed {number} was not decided: {', '.join(sorted(outcome.rules))}")

@@ -10,6 +10,7 @@ import tempfile
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+import explore  # noqa: E402
 from testing import programs  # noqa: E402
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -41,6 +42,7 @@ class Explore(unittest.TestCase):
         self.assertIn("breaks: R2", done.stdout)
         small = json.loads((self.folder / "found" / "plan.json").read_text())["faults"]
         self.assertEqual(["cut", "kill"], sorted(one["kind"] for one in small))
+        self.assertEqual(["2 played"], [line for line in done.stdout.splitlines() if "played" in line], "another plan's outcome")
         whole = json.loads((self.folder / "found" / "whole-plan.json").read_text())["faults"]
         self.assertLessEqual(2, len(whole))
         self.assertIn(f"scripts/portolan run {self.folder / 'found' / 'plan.json'}", done.stdout)
@@ -48,6 +50,13 @@ class Explore(unittest.TestCase):
         again = self.explore(*words, "--jobs", 7, FAKE_CHECK="breaks-on=kill+cut")
         said = [line for line in done.stdout.splitlines() if "breaks: " in line]
         self.assertEqual(said, [line for line in again.stdout.splitlines() if "breaks: " in line])
+
+    def test_shrinking_does_not_wander_from_one_expectation_to_another(self):
+        slow, late = ({"rule": "expectation", "what": f"{which} latency"} for which in ("p50", "p99"))
+        whole = explore.Outcome(1, map(explore.broken, (slow, {"rule": "R1", "what": "lost"})))
+        self.assertTrue(explore.Outcome(1, [explore.broken(slow)]).like(whole))
+        self.assertTrue(explore.Outcome(1, [explore.broken({"rule": "R1", "what": "out of sequence"})]).like(whole))
+        self.assertFalse(explore.Outcome(1, [explore.broken(late)]).like(whole))
 
     def test_a_simulator_that_crashes_stops_the_search(self):
         done = self.explore(self.scenario, "--seeds", 5, "--out", self.folder / "found", FAKE_SIM="crash")

@@ -13,7 +13,11 @@ import children
 import compare
 import explore
 import rehearse
-from options import Cannot, Usage, help_text, parse
+import schedule
+from options import VERBS, Cannot, Usage, help_text, parse, verb_help
+
+DEFAULTS = {"runs": bench.RUNS, "most": explore.MOST_FAULTS, "faults": ", ".join(schedule.KINDS),
+            "tolerance": f"{100 * compare.TOLERANCE:g} %"}
 
 # verb: (package groups, programs to build, needs ns-3)
 NEEDS = {
@@ -53,7 +57,7 @@ def through(words):
 
 def main(words):
     if words[:1] in (["--help"], ["-h"], ["help"]) or "--help" in words:
-        print(help_text())
+        print(verb_help(words[0], DEFAULTS) if words[0] in VERBS else help_text())
         return 0
     options = parse(words)
     if options.verb == "bench":

@@ -37,6 +37,33 @@ VERBS = {
     "report": ("RUN...", 1, None, {"--out": "DIR", "--yes": None}, "HTML with plots and a map"),
 }
 
+# What each option does; where a verb means something else by it, (verb, option).
+MEANINGS = {
+    "--on": "where it runs; sim is what there is",
+    "--fidelity": "full: ns-3 nodes with IP, UDP and VXLAN; lean (the default) leaves these out and is faster",
+    "--seed": "another seed than the scenario's",
+    "--twice": "runs twice; differing records or trace hashes fail (rule 12)",
+    "--pcap": "with --fidelity full: RUN/pcap/<link>.pcap of these links, named as in the plan (a--b)",
+    "--cores": "all processes share the N cores of one machine",
+    "--out": "the folder to write; one that holds something else is left alone",
+    "--json": "the result alone, as JSON, on standard output",
+    "--wall-limit": "gives up after 90 s, or 5 min, of real time (exit 2)",
+    "--junit": "JUnit XML: failed is a failure; inconclusive and \"cannot\" are errors, never skipped",
+    "--no-report": "no pictures (then Matplotlib is not needed)",
+    "--expect": "in a replay command: says which of plan, seed, fidelity, calibration, commit and ns-3 differ",
+    "--csv": "as CSV, on standard output",
+    "--runs": "how often each measurement is made (default {runs})",
+    "--seeds": "how many fault schedules to try",
+    "--from": "the first of them (default 1)",
+    "--faults": "the kinds to draw from (default: all): {faults}",
+    "--most": "at most so many faults in one schedule (default {most})",
+    "--jobs": "so many side by side (default: one for each core)",
+    "--tolerance": "by how much a figure may worsen, such as \"5 %\" (default {tolerance})",
+    "--yes": "installs missing Debian packages without asking",
+    ("explore", "--out"): "where the smallest plan that breaks a rule is kept",
+    ("report", "--out"): "the folder for page and pictures; with several runs they stand side by side",
+}
+
 BENCHES = ("sim", "session", "accept", "crypto", "link")
 
 LATER_VERBS = {
@@ -76,13 +103,29 @@ class Options:
         return name in self.values
 
 
+def meaning(verb, option):
+    return MEANINGS.get((verb, option)) or MEANINGS[option]
+
+
+def verb_help(verb, defaults):
+    """One verb: its arguments, and a line for each option; `defaults` fills the braces in MEANINGS."""
+    arguments, _, _, options, text = VERBS[verb]
+    lines = [f"scripts/portolan {verb} {arguments} [OPTION]...", f"  {text}", ""]
+    words = {f"{name} {value}" if value else name: meaning(verb, name) for name, value in options.items()}
+    width = max(map(len, words))
+    lines += [f"  {word:{width}}  {said}".format(**defaults) for word, said in words.items()]
+    if verb == "bench":
+        lines += ["", f"  NAME: {', '.join(BENCHES)}; none: all of them"]
+    return "\n".join(lines)
+
+
 def help_text():
     lines = ["Portolan rehearses a message network before anyone trusts it with traffic.", ""]
     for verb, (arguments, _, _, options, text) in VERBS.items():
         words = " ".join(f"[{name}{' ' + value if value else ''}]" for name, value in options.items() if name != "--yes")
         lines.append(f"  scripts/portolan {verb} {arguments} {words}".rstrip())
         lines.append(f"      {text}")
-    lines += ["", "  --yes installs missing Debian packages without asking.",
+    lines += ["", "  scripts/portolan VERB --help says what each option does.",
               "  Exit codes: 0 held, 1 failed, 2 inconclusive, 64 bad usage or scenario, 69 this machine cannot,",
               "  130/143 interrupted. README.md tells the rest."]
     return "\n".join(lines)

@@ -340,6 +340,14 @@ def write_junit(this, target, code, troubles):
     write(target, text if status == 0 and text else junit.lone(this.plan.get("name") or "plan", code, troubles))
 
 
+def asked(options, code):
+    """What was asked for beyond the default, in words, so that it leaves a trace where the verdict stands."""
+    said = [f"fidelity {options.get('--fidelity')}"] if "--fidelity" in options else []
+    said += [f"{options.get('--cores')} cores shared"] if "--cores" in options else []
+    said += ["twice: the same records"] if "--twice" in options and code == 0 else []
+    return f"  ({'; '.join(said)})" if said else ""
+
+
 def conclude(this, statuses, troubles):
     summary = read_summary(this.folder)
     code = verdict_code(statuses, summary)
@@ -362,7 +370,7 @@ def conclude(this, statuses, troubles):
             print(line)
         print(this.judgement, end="")
         print(table.text(final), end="")
-        print(f"run     {this.folder}")
+        print(f"run     {this.folder}{asked(this.options, code)}")
         if page:
             print(f"report  {page}")
     sys.stdout.flush()

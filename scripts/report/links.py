@@ -9,11 +9,18 @@ from words import count, duration, percent, rate, several, short, significant, s
 
 NAME, TITLE = "links", "How full the links were"
 MOST_STRIPS = 14
+LEAST_SCALE_NS = 1_000_000  # waits below look short
 
 
 def _rows(run):
-    """The directions that carried something, by bin, fullest first (the checker's order)."""
-    return [row for row in run.series.get("links") or [] if sum(row["carried_bytes"])]
+    """The directions that carried something, by bin, fullest in their worst second first (as the figures at the end say)."""
+    peaks = _peaks(run)
+    rows = [row for row in run.series.get("links") or [] if sum(row["carried_bytes"])]
+    return sorted(rows, key=lambda row: -_worst(row, peaks.get((row["link"], row["way"]))))
+
+
+def _worst(row, peak):
+    return max(_share(row).max(), peak["utilisation_peak_permille"] / 1000 if peak else 0)
 
 
 def _limited(run):
@@ -72,7 +79,7 @@ def caption(run):
     if not any(sum(row["capacity_bytes"]) for row in rows):
         text = "No link has a rate that could be used up: on the left bits a second beside those of the busiest second, on the right waits."
     if len(rows) > MOST_STRIPS:
-        text += f" {several(len(rows) - MOST_STRIPS, 'direction')} less full are in the data beside this page."
+        text += f" Drawn are the {MOST_STRIPS} fullest of {several(len(rows), 'direction')}; all are in the data beside this page."
     return text
 
 
@@ -88,14 +95,14 @@ def draw(run, path):
     for ax, values, title, colours_, text in (
             (axes[0], use, "In use", "YlGnBu", lambda p: _full(p)),
             (axes[1], wait, "Longest wait", "OrRd", lambda p: duration(p["queueing_max_ns"]))):
-        top = values.max() or 1.0
+        # Colours mean the same in every run: an idle network looks idle. Without rates there is no such measure.
+        top = max(values.max(), LEAST_SCALE_NS) if ax is axes[1] else max(values.max(), 1.0) if limited else values.max() or 1.0
         picture = ax.imshow(values, aspect="auto", cmap=colours_, vmin=0, vmax=top, extent=(0, bins * width, len(rows) - 0.5, -0.5),
                             interpolation="nearest")
         for y, row in enumerate(rows):
             peak = peaks.get((row["link"], row["way"]))
             if peak:
-                worst = max(values[y].max(), peak["utilisation_peak_permille"] / 1000)
-                ax.annotate(percent(worst, 1) if limited and ax is axes[0] else text(peak), (1.01, y), xycoords=("axes fraction", "data"), va="center", fontsize=8, color=INK)
+                ax.annotate(percent(_worst(row, peak), 1) if limited and ax is axes[0] else text(peak), (1.01, y), xycoords=("axes fraction", "data"), va="center", fontsize=8, color=INK)
         for y in range(1, len(rows)):
             ax.axhline(y - 0.5, color="white", lw=1.5)
         for fault in timeline.faults(run):

@@ -8,6 +8,7 @@ from words import duration, short
 
 NAME, TITLE = "split", "Where the time went"
 MOST_BARS = 16
+NAMES = {"queueing": "queueing (links; the sender's pace)", "broker": "broker (processor time)"}  # in the key
 
 
 def present(run):
@@ -71,7 +72,7 @@ def draw(run, path):
         for part in values:
             colour, hatch = PARTS[part]
             ax.barh(y, values[part] / scale, left=left / scale, height=0.56, color=colour, hatch=hatch, edgecolor="white", lw=0.4,
-                    label=part)
+                    label=NAMES.get(part, part))
             left += values[part]
         for row, sum_ns, family in zip(y, total, families):
             ax.annotate(duration(sum_ns), (sum_ns / scale, row), xytext=(4, 0), textcoords="offset points", va="center", fontsize=8.5)

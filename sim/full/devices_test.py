@@ -30,6 +30,7 @@ class Devices(agree_test.Runs):
                               stderr=subprocess.PIPE, text=True, timeout=60)
         self.assertEqual(64, done.returncode)
         self.assertIn(said, done.stderr)
+        self.assertIn("; --fidelity full does", done.stderr)
 
     def path_changes(self, run):
         done = subprocess.run([agree_test.BIN / "portolan-check", "records", run, "--csv"], stdout=subprocess.PIPE, text=True,

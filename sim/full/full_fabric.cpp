@@ -67,11 +67,7 @@ Expected<std::unique_ptr<FullFabric>> FullFabric::make_for_tcp(const plan::Plan&
 }
 
 Expected<void> FullFabric::build() {
-  constexpr plan::Feature honoured[] = {
-      plan::Feature::hubs,     plan::Feature::stations, plan::Feature::motion,   plan::Feature::point_to_point,
-      plan::Feature::csma,     plan::Feature::wifi,     plan::Feature::fq_codel, plan::Feature::convergence_parts,
-      plan::Feature::small_mtu};
-  if (auto made = make_directions(honoured); !made) return made;
+  if (auto made = make_directions(kFullHonours); !made) return made;
   underlay_ = std::make_unique<Underlay>(plan_, directions_, outputs_.path_change);
   make_places();
   if (auto made = make_links(); !made) return made;

@@ -21,6 +21,12 @@
 
 namespace portolan::sim {
 
+// As kLeanHonours.
+inline constexpr plan::Feature kFullHonours[] = {
+    plan::Feature::hubs,     plan::Feature::stations, plan::Feature::motion,   plan::Feature::point_to_point,
+    plan::Feature::csma,     plan::Feature::wifi,     plan::Feature::fq_codel, plan::Feature::convergence_parts,
+    plan::Feature::small_mtu};
+
 class FullFabric final : public Fabric {
  public:
   static Expected<std::unique_ptr<Fabric>> make(const plan::Plan& plan, Outputs outputs, CaptureOptions capture);

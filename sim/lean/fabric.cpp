@@ -40,8 +40,7 @@ Expected<void> Fabric::make_directions(std::span<const plan::Feature> honoured) 
 
 Expected<std::unique_ptr<Fabric>> LeanFabric::make(const plan::Plan& plan, Outputs outputs) {
   std::unique_ptr<LeanFabric> fabric(new LeanFabric(plan, std::move(outputs)));
-  constexpr plan::Feature honoured[] = {plan::Feature::hubs, plan::Feature::stations, plan::Feature::small_mtu};
-  if (auto made = fabric->make_directions(honoured); !made) return tl::unexpected<Error>(made.error());
+  if (auto made = fabric->make_directions(kLeanHonours); !made) return tl::unexpected<Error>(made.error());
   fabric->routes_ = std::make_unique<Routes>(plan, fabric->directions_);
   for (plan::Index d = 0; d < fabric->directions_.size(); ++d) {
     const plan::Link& link = plan.links[d / 2];
