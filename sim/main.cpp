@@ -1,10 +1,11 @@
 // portolan-sim: runs a plan in ns-3's virtual time and leaves a run directory's records behind.
 //   portolan-sim --plan PLAN --out DIR [--seed N] [--fidelity lean|full] [--pcap LINK,...|all] [--cores N]
-//   [--wall-limit S]
+//   [--wall-limit S] [--datagrams FILE]
 //   [--progress] [--time-engines]
 // Writes DIR/records/*.rec and DIR/sim.json (trace hash, events, simulated and real seconds). Exit codes: README.
 #include <fmt/format.h>
 #include <sodium.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -48,6 +49,12 @@ bool only_full_does(const portolan::plan::Plan& plan) {
   return !plan::refuse_needs(plan, sim::kLeanHonours, {}) && plan::refuse_needs(plan, sim::kFullHonours, {});
 }
 
+std::uint64_t memory_most_bytes() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return static_cast<std::uint64_t>(usage.ru_maxrss) * 1024;
+}
+
 portolan::Expected<std::string> slurp(const std::string& path) {
   std::ifstream in(path, std::ios::binary);
   std::ostringstream text;
@@ -68,6 +75,7 @@ int main(int argc, char** argv) {
       "cores", "cores of the one machine that all processes share; else each broker has one of its own",
       cxxopts::value<std::uint32_t>())("pcap", "links to capture, by name, or all (full only)",
                                        cxxopts::value<std::vector<std::string>>())(
+      "datagrams", "file to write of what was sent, for udp_baseline (full only)", cxxopts::value<std::string>())(
       "replay-folder", "where relative replay files start", cxxopts::value<std::string>()->default_value("."))(
       "wall-limit", "seconds of real time; beyond it the run is inconclusive",
       cxxopts::value<double>()->default_value("0"))("progress", "show progress")(
@@ -89,14 +97,17 @@ int main(int argc, char** argv) {
     }
     fidelity = args["fidelity"].as<std::string>();
     if (fidelity == "full") {
-      portolan::sim::CaptureOptions capture{args["out"].as<std::string>() + "/pcap", {}};
+      portolan::sim::CaptureOptions capture{args["out"].as<std::string>() + "/pcap", {}, {}};
+      if (args.count("datagrams") > 0) capture.datagrams = args["datagrams"].as<std::string>();
       if (args.count("pcap") > 0) capture.links = args["pcap"].as<std::vector<std::string>>();
       if (!capture.links.empty()) folders.push_back(capture.folder);
       options.make_fabric = [capture](const auto& plan, auto outputs) {
         return portolan::sim::FullFabric::make(plan, std::move(outputs), capture);
       };
-    } else if (args.count("pcap") > 0) {
-      fmt::print(stderr, "portolan-sim: --pcap needs --fidelity full: lean makes no packets that could be captured\n");
+    } else if (args.count("pcap") > 0 || args.count("datagrams") > 0) {
+      fmt::print(stderr,
+                 "portolan-sim: --pcap, as --datagrams, needs --fidelity full: lean makes no packets that could be "
+                 "captured\n");
       return static_cast<int>(Exit::usage);
     } else if (fidelity != "lean") {
       fmt::print(stderr, "portolan-sim: --fidelity {}: 'lean' or 'full'\n", fidelity);
@@ -172,10 +183,12 @@ int main(int argc, char** argv) {
   }
   summary << "{\n" << engines;
   summary << fmt::format(
-      "  \"events\": {},\n  \"fidelity\": \"{}\",\n  \"real_seconds\": {:.3f},\n  \"seed\": {},\n"
+      "  \"built_cpu_seconds\": {:.3f},\n  \"events\": {},\n  \"fidelity\": \"{}\",\n"
+      "  \"first_second_cpu_seconds\": {:.3f},\n  \"memory_most_bytes\": {},\n"
+      "  \"real_seconds\": {:.3f},\n  \"seed\": {},\n"
       "  \"simulated_seconds\": {:.9f},\n  \"trace_hash\": \"{:016x}\"\n}}\n",
-      result->events, fidelity, seconds, plan->seed, static_cast<double>(result->simulated_ns) / 1e9,
-      result->trace_hash);
+      result->built_cpu_s, result->events, fidelity, result->first_second_cpu_s, memory_most_bytes(), seconds,
+      plan->seed, static_cast<double>(result->simulated_ns) / 1e9, result->trace_hash);
   summary.flush();
   if (!summary) {
     fmt::print(stderr, "portolan-sim: {}/sim.json cannot be written\n", out);

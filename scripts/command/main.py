@@ -8,6 +8,7 @@ import os
 import sys
 
 import bench
+import bench_sim
 import build
 import children
 import compare
@@ -16,7 +17,7 @@ import rehearse
 import schedule
 from options import VERBS, Cannot, Usage, help_text, parse, verb_help
 
-DEFAULTS = {"runs": bench.RUNS, "most": explore.MOST_FAULTS, "faults": ", ".join(schedule.KINDS),
+DEFAULTS = {"runs": bench_sim.RUNS, "most": explore.MOST_FAULTS, "faults": ", ".join(schedule.KINDS),
             "tolerance": f"{100 * compare.TOLERANCE:g} %"}
 
 # verb: (package groups, programs to build, needs ns-3)

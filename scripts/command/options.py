@@ -64,7 +64,7 @@ MEANINGS = {
     ("report", "--out"): "the folder for page and pictures; with several runs they stand side by side",
 }
 
-BENCHES = ("sim", "session", "accept", "crypto", "link")
+BENCHES = ("sim", "engine", "session", "accept", "crypto", "link")
 
 LATER_VERBS = {
     "agree": "how far two runs disagree (it needs runs on emu or hw)",

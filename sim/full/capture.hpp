@@ -20,6 +20,7 @@ namespace portolan::sim {
 struct CaptureOptions {
   std::string folder;  // exists
   std::vector<std::string> links;
+  std::string datagrams;  // file of what was sent (datagram_log.hpp); empty: none
 };
 
 std::string capture_file_name(const std::string& link);

@@ -68,6 +68,11 @@ Expected<std::unique_ptr<FullFabric>> FullFabric::make_for_tcp(const plan::Plan&
 
 Expected<void> FullFabric::build() {
   if (auto made = make_directions(kFullHonours); !made) return made;
+  if (!capture_.datagrams.empty()) {
+    auto log = DatagramLog::create(capture_.datagrams);
+    if (!log) return tl::unexpected<Error>(log.error());
+    log_ = std::move(*log);
+  }
   underlay_ = std::make_unique<Underlay>(plan_, directions_, outputs_.path_change);
   make_places();
   if (auto made = make_links(); !made) return made;
@@ -255,6 +260,7 @@ void FullFabric::send(std::unique_ptr<Datagram> datagram) {
   ++counters_.sent;
   counters_.sent_bytes += datagram->bytes.size();
   const plan::Index from = datagram->from, to = datagram->to;
+  if (log_ != nullptr) log_->add({now_ns(), from, to, static_cast<std::uint32_t>(datagram->bytes.size()), 0});
   const plan::Index node = plan_.processes[from].node;
   auto packet = ns3::Create<ns3::Packet>(datagram->bytes.data(), static_cast<std::uint32_t>(datagram->bytes.size()));
   const auto out = [this, from, to, packet] {
@@ -290,6 +296,7 @@ void FullFabric::receive(plan::Index process, ns3::Ptr<ns3::Socket> socket) {
 }
 
 Expected<void> FullFabric::finish() {
+  if (log_ != nullptr && !log_->close()) return fail(Exit::cannot, capture_.datagrams, "cannot be written to its end");
   if (!captures_.close()) return fail(Exit::cannot, capture_.folder, "captures could not be written to their end");
   return {};
 }

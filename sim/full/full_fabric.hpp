@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "sim/full/capture.hpp"
+#include "sim/full/datagram_log.hpp"
 #include "sim/full/freight.hpp"
 #include "sim/full/link_device.hpp"
 #include "sim/full/own_devices.hpp"
@@ -71,6 +72,7 @@ class FullFabric final : public Fabric {
   Freight freight_;
   CaptureOptions capture_;
   Captures captures_;
+  std::unique_ptr<DatagramLog> log_;
   LinkDevice::Watch watch_;
   bool tcp_ = false;
   std::unique_ptr<Underlay> underlay_;

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <ctime>
 
 #include "sim/lean/link_rows.hpp"
 
@@ -16,6 +17,10 @@ namespace portolan::sim {
 namespace {
 
 constexpr std::uint64_t kSecond = 1'000'000'000;
+
+double cpu_seconds() {
+  return static_cast<double>(std::clock()) / CLOCKS_PER_SEC;
+}
 
 class Simulation {
  public:
@@ -260,6 +265,7 @@ void Simulation::each_second(std::uint64_t second) {
   for (const auto& host : hosts_) {
     if (host->alive() && !host->paused()) host->sample_counters();
   }
+  if (second == 1) result_.first_second_cpu_s = cpu_seconds();
   write_link_loads(*runner_, plan_, *fabric_, now_ns());
   const auto wall = std::chrono::steady_clock::now() - began_;
   const auto wall_ns = static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(wall).count());
@@ -316,6 +322,7 @@ std::uint64_t Simulation::finish() {
 
 Expected<RunResult> Simulation::play() {
   const auto end = static_cast<std::uint64_t>(plan_.duration_ns + plan_.drain_ns);
+  result_.built_cpu_s = cpu_seconds();
   at(kSecond, [this] { each_second(1); });
   at(end, [] { ns3::Simulator::Stop(); });
   ns3::Simulator::Run();

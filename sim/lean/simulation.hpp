@@ -31,6 +31,8 @@ struct RunResult {
   std::uint64_t trace_hash = 0;
   std::uint64_t events = 0;
   std::uint64_t simulated_ns = 0;
+  double built_cpu_s = 0;         // of this process, when every host stood
+  double first_second_cpu_s = 0;  // when the first simulated second was over: sessions stand
   bool wall_limit_hit = false;
   bool interrupted = false;
 };

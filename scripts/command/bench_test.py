@@ -1,0 +1,51 @@
+"""bench: what it changes in a scenario is there to be changed, and its table says least, median and most."""
+
+import contextlib
+import io
+import pathlib
+import sys
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+import bench_sim  # noqa: E402
+from options import Usage  # noqa: E402
+
+
+class Bench(unittest.TestCase):
+    def test_each_scenario_has_what_is_varied(self):
+        found = sorted((bench_sim.SCENARIOS / "bench").glob("*.yaml"))
+        self.assertEqual(["fan-out-11.yaml", "lean-100k.yaml"], [path.name for path in found])
+        for path in found:
+            text = bench_sim.variant(path.read_text(), 50, "1 %", "fq-codel")
+            for said in ("end: 750 ms", "loss: 1 %", "duration: 1050 ms", "queue: {fq-codel: 4 MiB}"):
+                self.assertEqual(1, text.count(said), said)
+
+    def test_a_scenario_without_it_is_refused(self):
+        text = (bench_sim.SCENARIOS / "bench" / "lean-100k.yaml").read_text()
+        for was in ("loss: none", "queue: 4 MiB"):
+            with self.assertRaises(Usage):
+                bench_sim.variant(text.replace(was, ""), 50, "none")
+
+    def test_the_table_names_each_figure_and_goal(self):
+        three = {"least": 1.0, "median": 2.5, "most": 4.0}
+        result = {
+            "lean": [{"scenario": "lean-100k", "loss": "none", "us_per_delivery": three, "simulated_seconds_per_second": 2.5,
+                      "deliveries_per_simulated_second": 100_000, "events_per_delivery": 7.5, "datagrams_per_delivery": 3.25,
+                      "ns3_share": 0.25, "engine_share": 0.5, "ns3_event_ns": 200}],
+            "full": [{"queue": "fq-codel", "loss": "1 %", "us_per_delivery": three, "plain_us_per_delivery": three, "ratio": three,
+                      "datagrams_per_delivery": 3.25, "events_per_datagram": 4.0, "plain_events_per_datagram": 3.5}],
+            "fleet": {"harbours": 1000, "sending": 999, "receiving": 998, "deliveries": 10, "datagrams": 35,
+                      "built_cpu_seconds": three, "first_second_cpu_seconds": three, "memory_most_bytes": 3 << 20,
+                      "cpu_seconds": three, "simulated_seconds": 14.0},
+        }
+        with contextlib.redirect_stdout(io.StringIO()) as out:
+            bench_sim.table(result)
+        lines = out.getvalue().splitlines()
+        self.assertRegex(lines[1], r"^lean-100k +none +1\.00/2\.50/4\.00 +2\.50 +50% +7\.5 +3\.25 +25% +50%$")
+        self.assertTrue(any(line.startswith("fq-codel") and line.count("1.00/2.50/4.00") == 1 for line in lines))
+        self.assertIn("999 sent and 998 received; 10 deliveries, 3.5 datagrams a delivery", out.getvalue())
+        self.assertIn("at most 3 MiB (goal: 1024)", out.getvalue())
+
+
+if __name__ == "__main__":
+    unittest.main()
