@@ -36,7 +36,7 @@ struct EngineCounters {
   std::uint64_t gaps_told[8] = {};  // messages in GAPs told to downstreams, by GapReason
   std::uint64_t detached = 0, resumed = 0, interest_mended = 0, retained_messages = 0, retained_bytes = 0;
   std::uint64_t retention_expired = 0, backlog_bytes_high = 0;
-  std::uint64_t bad_control = 0, events_dropped = 0;
+  std::uint64_t bad_control = 0, events_dropped = 0, gaps_forgotten = 0;
   std::uint64_t streams_given_back = 0, topics_given_back = 0, aliases_short = 0, hub_changes = 0;
 };
 

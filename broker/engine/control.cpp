@@ -194,7 +194,12 @@ void Core::on_gap(std::uint32_t slot, const wire::GapBody& body) {
     if (!refused || body.last == wire::kUnknownLast) return bad_control();
     if (log_.gap_known(s, body.first, body.last)) return;
   }
-  if (!log_.can_take_gap(s, body.first, body.last)) {  // more GAPs ahead of their messages than pull_gap lets go
+  if (!log_.can_take_gap(s, body.first, body.last)) {
+    ++counters.gaps_forgotten;
+    if (downstreams_[slots_[slot].downstream].broker && log_.room_for_gap()) {
+      stand_gap(s, body.first, body.last, body.reason);
+      return ask_for_forgotten_gaps(s);
+    }
     endpoint_.close(now_, slots_[slot].session, DownReason::local);
     return;
   }

@@ -27,6 +27,7 @@
 
 namespace portolan::broker::core {
 
+inline constexpr std::uint32_t kGapsAhead = 8;  // told of one topic while messages before them are on their way
 // Control messages left free for what must not wait (BUSY, interest deltas) while announcements and GAPs go out.
 inline constexpr std::uint32_t kControlReserve = 16;
 inline constexpr std::uint64_t kHousekeepNs = 100'000'000;
@@ -66,7 +67,8 @@ struct Lag {  // of one (downstream, topic)
   std::uint32_t inflight = 0;
   std::uint32_t epoch = 0;
   std::uint32_t next_ready = kNil;
-  std::uint32_t gaps_ahead = 0;  // GAPs told while messages before them were in flight
+  std::uint32_t gaps_after = 0;  // the last message's number when GAPs were told ahead of messages in flight
+  std::uint8_t gaps_ahead = 0;   // how many
   bool attached = false;         // in the minimum
   bool sendable = false;         // a live filter matches
   bool queued = false;           // in a ready list
@@ -173,9 +175,10 @@ struct UpNumber {  // what became of an upstream's session message number
 };
 inline constexpr std::uint32_t kDoneSerial = ~0u;
 
-// A client of mine needs what I do not hold, and the home has been asked: what comes of it will stand at the end of my
-// log, behind later sequences. So its topic stops there for this client, and the stream is served by sequence until the
-// log is in order again; else its window might fill with what it cannot deliver yet.
+// A downstream needs what does not stand in my log in the order of sequences: what came upon a RESUME of mine, or will,
+// stands behind later ones; and GAPs, told at once, overtake the messages between them. So the stream is served by
+// sequence until that is over, or its window, or its memory of GAPs, might fill with what it cannot deliver yet. What
+// has still to come from the home holds up its topic meanwhile.
 struct CatchUp {
   std::uint64_t next = 0;
   std::uint64_t since_ns = 0;
@@ -336,8 +339,10 @@ class Core {
   enum class Pull : std::uint8_t { more, empty, blocked };
   Pull pull_one(std::uint32_t d, std::uint32_t topic);
   Pull send_entry(std::uint32_t d, std::uint32_t entry, bool in_log_order);
+  void go_on_with(CatchUp& job, std::uint64_t last);
   Pull pull_by_sequence(std::uint32_t d, std::uint32_t topic, CatchUp& job);
   Pull pull_gap(std::uint32_t d, std::uint32_t topic);
+  bool may_tell_gap(std::uint32_t d, std::uint32_t topic);
   bool announce(std::uint32_t d, std::uint32_t stream, bool check = true);
   void tell_what_is_gone(std::uint32_t d, std::uint32_t stream);
   bool should_serve(std::uint32_t d, std::uint32_t stream) const;
@@ -356,7 +361,14 @@ class Core {
   void on_resume(std::uint32_t slot, const wire::ResumeBody& body);
   void resume(std::uint32_t d, std::uint32_t stream, std::uint64_t next);
   void resume_held(std::uint32_t d, std::uint32_t stream, std::uint64_t next);
+  bool held_in_order(std::uint32_t stream, std::uint64_t next) const;
+  struct Missing {
+    std::uint64_t last = 0;
+    std::uint32_t reason = 0;
+  };
+  Missing missing_from(std::uint32_t d, std::uint32_t stream, std::uint64_t sequence) const;
   void tell_missing(std::uint32_t d, std::uint32_t stream, std::uint64_t next);
+  void ask_for_forgotten_gaps(std::uint32_t stream);
   void ask_home(std::uint32_t stream, std::uint64_t next);
   bool send_resume(std::uint32_t peer, std::uint32_t stream, std::uint64_t next);
   std::uint64_t wanted_next(std::uint32_t stream);
@@ -435,6 +447,7 @@ class Core {
   BitMatrix owing_;         // topic x downstream: attached
   BitMatrix catching_up_;   // downstream x stream: has a CatchUp
   CatchUp* catch_ups_;
+  std::uint32_t catch_up_high_ = 0;
   BitMatrix announced_;  // downstream x stream, in this session
   InFlight* in_flight_;
   std::uint32_t down_ring_;

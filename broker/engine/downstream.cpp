@@ -133,7 +133,7 @@ void Core::reset_sending(std::uint32_t d) {
     Lag& l = lag(d, t);
     l.queued = false;
     l.sent = l.acked;
-    l.inflight = 0;
+    l.inflight = l.gaps_ahead = 0;
     ++l.epoch;
   }
   downstreams_[d].control_blocked = false;

@@ -174,11 +174,21 @@ std::uint32_t Log::lengthen_gap(std::uint32_t stream, std::uint64_t first, std::
   if (e == kNil || last == wire::kUnknownLast) return kNil;
   Entry& entry = entries_[e];
   if (!entry.is_gap() || entry.stream != stream || entry.reason != reason || entry.last + 1 != first) return kNil;
-  if (find_gap(stream, entry.sequence) == e) table_.erase(stream | kGapKey, entry.sequence);
+  if (last - entry.sequence >= kGapSteps) return kNil;
   entry.last = s.gap_last = last;
   s.gap_first = entry.sequence;
   cover(stream, first, last);
   return e;
+}
+
+std::uint32_t Log::find_gap(std::uint32_t stream, std::uint64_t sequence) const {
+  for (std::uint64_t first = sequence; first != 0 && sequence - first < kGapSteps; --first) {
+    if (const std::uint32_t e = table_.find(stream | kGapKey, first); e != kNil) {
+      return entries_[e].last >= sequence ? e : kNil;
+    }
+    if (table_.find(stream, first) != kNil) return kNil;
+  }
+  return kNil;
 }
 
 bool Log::gap_known(std::uint32_t stream, std::uint64_t first, std::uint64_t last) const {
@@ -195,8 +205,16 @@ bool Log::can_take_gap(std::uint32_t stream, std::uint64_t first, std::uint64_t 
 }
 
 void Log::note_later_gap(Stream& s, std::uint64_t first, std::uint64_t last) {
-  const std::uint32_t i = later_gap_place(s, first, last);
-  if (i == kNil) return;  // the caller has asked can_take_gap
+  std::uint32_t i = later_gap_place(s, first, last);
+  if (i == kNil) {  // the nearest count: only when those are stepped over does anybody get to the others
+    s.gaps_forgotten = true;
+    i = 0;
+    for (std::uint32_t j = 1; j < s.later_gap_count; ++j) {
+      if (s.later_gaps[j].first > s.later_gaps[i].first) i = j;
+    }
+    if (s.later_gaps[i].first > first) s.later_gaps[i] = {first, last};
+    return;
+  }
   Stream::Range& range = s.later_gaps[i];
   if (i == s.later_gap_count) {
     ++s.later_gap_count;
@@ -333,7 +351,7 @@ std::uint32_t Log::append_gap(std::uint32_t stream, std::uint64_t first, std::ui
   s.gap_last = last;
   s.gap_reason = reason;
   cover(stream, first, last);
-  if (first == last && find_gap(stream, first) == kNil) table_.insert(stream | kGapKey, first, e);
+  if (table_.find(stream | kGapKey, first) == kNil) table_.insert(stream | kGapKey, first, e);
   link(e);
   return e;
 }
@@ -355,7 +373,7 @@ void Log::remove_head(std::uint32_t topic) {
       while (table_.find(entry.stream, s.low) == kNil);
     }
     store_.release(entry.message);
-  } else if (entry.sequence == entry.last && find_gap(entry.stream, entry.sequence) == e) {
+  } else if (table_.find(entry.stream | kGapKey, entry.sequence) == e) {
     table_.erase(entry.stream | kGapKey, entry.sequence);
   }
   give_back(e);

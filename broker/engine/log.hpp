@@ -49,6 +49,7 @@ struct Stream {
   std::uint64_t gap_last = 0;
   std::uint64_t refused_first = 0;  // a GAP that found no entry yet; 0: none
   std::uint64_t refused_last = 0;
+  std::uint64_t gaps_asked_for = 0;  // where `contiguous` stood when I asked for gaps that I had forgotten
   std::uint32_t gap_reason = 0;
   std::uint32_t incarnation = 0;
   std::uint32_t previous_incarnation = 0;
@@ -70,6 +71,7 @@ struct Stream {
   Home home = Home::unknown;
   bool covered = false;  // remote: its home serves me (my interest matches and it announced its cursor)
   bool used = false;
+  bool gaps_forgotten = false;  // more later gaps than places: the farthest have to be told again
 };
 
 struct Entry {
@@ -126,20 +128,19 @@ class Log {
                            std::uint64_t now_ns, std::uint32_t from);
   bool gap_known(std::uint32_t stream, std::uint64_t first, std::uint64_t last) const;  // nothing of it is waited for
   std::uint32_t lengthen_gap(std::uint32_t stream, std::uint64_t first, std::uint64_t last, std::uint32_t reason);
-  // Gaps beyond `contiguous` are remembered in a few places. Without one (or an entry) this gap would be forgotten, and
-  // what lies behind it would wait for ever: do not take it.
+  // Gaps beyond `contiguous` are remembered in a few places. Without one (or an entry) this gap, or one farther off,
+  // would be forgotten, and what lies behind it would wait until somebody tells it again (gaps_forgotten).
   bool can_take_gap(std::uint32_t stream, std::uint64_t first, std::uint64_t last) const;
   std::uint32_t link_next(std::uint32_t stream);
   void drop_early(std::uint32_t stream, std::uint64_t last);  // those up to `last`: nobody will get them
   std::uint32_t find(std::uint32_t stream, std::uint64_t sequence) const { return table_.find(stream, sequence); }
-  // A gap of this one sequence, while it stands in the log.
-  std::uint32_t find_gap(std::uint32_t stream, std::uint64_t sequence) const {
-    return table_.find(stream | kGapKey, sequence);
-  }
+  // The gap that this sequence lies in, while it stands in the log, where messages are few steps apart.
+  std::uint32_t find_gap(std::uint32_t stream, std::uint64_t sequence) const;
   Entry& entry(std::uint32_t index) { return entries_[index]; }
   const Entry& entry(std::uint32_t index) const { return entries_[index]; }
   void remove_head(std::uint32_t topic);  // its pending is 0
 
+  bool room_for_gap() const { return free_entry_ != kNil; }
   bool room_for_message() const { return entries_used_ < entry_count_ - gap_reserve_; }
   std::uint32_t entries_used() const { return entries_used_; }
   std::uint32_t entries_high() const { return entries_high_; }
@@ -147,7 +148,8 @@ class Log {
   std::uint64_t retained_bytes() const { return retained_bytes_; }
 
  private:
-  static constexpr std::uint32_t kGapKey = 1u << 31;  // sets gaps apart from messages in `table_`
+  static constexpr std::uint32_t kGapKey = 1u << 31;  // sets gaps (by their first) apart from messages in `table_`
+  static constexpr std::uint64_t kGapSteps = 512;     // how far from its first a gap is found; refusals join up to that
   std::uint32_t take_entry(std::uint32_t stream, std::uint64_t now_ns, std::uint32_t from);
   void link(std::uint32_t entry);
   void give_back(std::uint32_t entry);

@@ -93,6 +93,39 @@ TEST(Log, AGapFillsAHoleAndDropsWhatItCovers) {
   EXPECT_EQ(f.store.usage().messages, 2u);
 }
 
+TEST(Log, OfManyScatteredGapsTheNearestAreRemembered) {
+  Fixture f;
+  const std::uint32_t s = f.stream("a");
+  f.put(s, 1);
+  for (std::uint64_t q = 60; q >= 4; q -= 2) f.log.append_gap(s, q, q, 5, 0, kNil);  // 3, 5, 7 ... are on their way
+  EXPECT_TRUE(f.log.stream(s).gaps_forgotten);
+  f.put(s, 2);
+  for (std::uint64_t q = 3; q <= 61; q += 2) {
+    f.put(s, q);
+    while (f.log.link_next(s) != kNil) {
+    }
+  }
+  EXPECT_EQ(f.log.stream(s).contiguous, 35u);  // sixteen of them, and what lies between
+  EXPECT_EQ(f.log.stream(s).later_gap_count, 0u);
+}
+
+TEST(Log, AGapIsFoundByWhateverLiesInIt) {
+  Fixture f;
+  const std::uint32_t s = f.stream("a");
+  f.put(s, 1);
+  const std::uint32_t gap = f.log.append_gap(s, 2, 2, 5, 0, kNil);
+  EXPECT_EQ(f.log.lengthen_gap(s, 3, 3, 5), gap);
+  EXPECT_EQ(f.log.lengthen_gap(s, 4, 4, 5), gap);
+  f.put(s, 5);
+  for (const std::uint64_t q : {2u, 3u, 4u}) EXPECT_EQ(f.log.find_gap(s, q), gap);
+  EXPECT_EQ(f.log.find_gap(s, 1), kNil);
+  EXPECT_EQ(f.log.find_gap(s, 5), kNil);
+  EXPECT_EQ(f.log.find_gap(s, 6), kNil);
+  f.log.remove_head(f.log.stream(s).topic);
+  f.log.remove_head(f.log.stream(s).topic);
+  EXPECT_EQ(f.log.find_gap(s, 3), kNil);
+}
+
 TEST(Log, BeginningLaterDropsWhatNobodyWillGet) {
   Fixture f;
   const std::uint32_t s = f.stream("a");

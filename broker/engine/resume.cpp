@@ -54,7 +54,7 @@ void Core::resume(std::uint32_t d, std::uint32_t s, std::uint64_t next) {
     while (missing <= stream.contiguous && log_.find(s, missing) != kNil) ++missing;
     if (missing <= stream.contiguous) {
       ask_home(s, missing);
-      begin_catch_up(d, s, missing);
+      if (!catching_up_.test(d, s)) begin_catch_up(d, s, missing);
     }
   }
 }
@@ -62,40 +62,80 @@ void Core::resume(std::uint32_t d, std::uint32_t s, std::uint64_t next) {
 void Core::resume_held(std::uint32_t d, std::uint32_t s, std::uint64_t next) {
   const Stream& stream = log_.stream(s);
   if (stream.held == 0) return;
-  std::uint32_t first = kNil;  // in log order, which after a RESUME of mine is not quite that of sequences
+  std::uint32_t first = kNil;
   for (std::uint64_t q = std::max(next, stream.low); q <= stream.contiguous; ++q) {
     const std::uint32_t e = log_.find(s, q);
     if (e == kNil || log_.entry(e).early || !eligible(d, log_.entry(e))) continue;
     if (first == kNil || log_.entry(e).position < log_.entry(first).position) first = e;
   }
-  if (first != kNil) rewind(d, stream.topic, first);
+  if (first == kNil) return;
+  rewind(d, stream.topic, first);
+  if (!held_in_order(s, next)) begin_catch_up(d, s, next);
 }
 
+// Do all messages of it stand in the log in the order of their sequences, with few gaps between?
+bool Core::held_in_order(std::uint32_t s, std::uint64_t next) const {
+  const Stream& stream = log_.stream(s);
+  std::uint64_t position = 0;
+  std::uint32_t gaps = 0;
+  bool in_gap = false;
+  for (std::uint64_t q = std::max(next, stream.low); q <= stream.contiguous; ++q) {
+    const std::uint32_t e = log_.find(s, q);
+    if (e == kNil) {
+      gaps += in_gap ? 0u : 1u;
+      in_gap = true;
+      continue;
+    }
+    in_gap = false;
+    if (log_.entry(e).position < position || gaps > kGapsAhead) return false;
+    position = log_.entry(e).position;
+  }
+  return true;
+}
+
+// A sequence that is neither held nor to come: how far that goes, and why.
+Core::Missing Core::missing_from(std::uint32_t d, std::uint32_t s, std::uint64_t q) const {
+  const Stream& stream = log_.stream(s);
+  Missing missing{stream.contiguous, static_cast<std::uint32_t>(downstreams_[d].was_detached ? GapReason::detached
+                                                                                             : GapReason::retention)};
+  if (stream.held != 0 && q < stream.low) {
+    missing.last = std::min(missing.last, stream.low - 1);
+  } else if (stream.held != 0) {
+    missing.last = q;
+    while (missing.last < stream.contiguous && log_.find(s, missing.last + 1) == kNil) ++missing.last;
+  }
+  if (q < stream.start) {
+    missing.last = std::min(missing.last, stream.start - 1);
+    missing.reason = static_cast<std::uint32_t>(GapReason::broker_lost);
+  }
+  return missing;
+}
+
+// Where they are served by sequence, GAPs are told in their turn.
 void Core::tell_missing(std::uint32_t d, std::uint32_t s, std::uint64_t next) {
   const Stream& stream = log_.stream(s);
-  const auto retention =
-      static_cast<std::uint32_t>(downstreams_[d].was_detached ? GapReason::detached : GapReason::retention);
+  if (catching_up_.test(d, s)) return;
   for (std::uint64_t q = next; q <= stream.contiguous;) {
     if (log_.find(s, q) != kNil) {
       ++q;
       continue;
     }
-    std::uint64_t last = stream.contiguous;
-    if (stream.held != 0 && q < stream.low) {
-      last = std::min(last, stream.low - 1);
-    } else if (stream.held != 0) {
-      last = q;
-      while (last < stream.contiguous && log_.find(s, last + 1) == kNil) ++last;
-    }
-    std::uint32_t reason = retention;
-    if (q < stream.start) {
-      last = std::min(last, stream.start - 1);
-      reason = static_cast<std::uint32_t>(GapReason::broker_lost);
-    }
+    const Missing missing = missing_from(d, s, q);
     // Where the control queue is full, the log carries the GAP; those who have passed it are not told.
-    if (!tell_gap(d, s, q, last, reason)) stand_gap(s, q, last, reason);
-    q = last + 1;
+    if (!tell_gap(d, s, q, missing.last, missing.reason)) stand_gap(s, q, missing.last, missing.reason);
+    q = missing.last + 1;
   }
+}
+
+// More GAPs beyond what is still missing were told than I can remember (before I was restarted, by another way): when
+// the nearest are passed, the home is asked for the others. Each time it got me on, so this comes to an end.
+void Core::ask_for_forgotten_gaps(std::uint32_t s) {
+  Stream& stream = log_.stream(s);
+  if (!stream.gaps_forgotten || stream.home != Home::remote || stream.contiguous <= stream.gaps_asked_for) return;
+  if (stream.later_gap_count > kGapsAhead) return;
+  stream.gaps_forgotten = false;
+  stream.gaps_asked_for = stream.contiguous;
+  ask_home(s, stream.contiguous + 1);
 }
 
 // The least sequence that this broker's clients need and that it does not hold: what it asks the home for. 0: nothing.
@@ -136,7 +176,7 @@ bool Core::send_resume(std::uint32_t peer, std::uint32_t s, std::uint64_t next) 
 
 CatchUp* Core::catch_up_of(std::uint32_t d, std::uint32_t s) {
   if (!catching_up_.test(d, s)) return nullptr;
-  for (std::uint32_t i = 0; i < limits_.streams; ++i) {
+  for (std::uint32_t i = 0; i < catch_up_high_; ++i) {
     if (catch_ups_[i].downstream == d && catch_ups_[i].stream == s) return &catch_ups_[i];
   }
   return nullptr;
@@ -144,10 +184,10 @@ CatchUp* Core::catch_up_of(std::uint32_t d, std::uint32_t s) {
 
 void Core::begin_catch_up(std::uint32_t d, std::uint32_t s, std::uint64_t next) {
   end_catch_up(d, s);
-  if (downstreams_[log_.stream(s).home_peer].slot == kNil) return;  // nothing will come for now
   for (std::uint32_t i = 0; i < limits_.streams; ++i) {
     if (catch_ups_[i].downstream != kNil) continue;
     catch_ups_[i] = {next, now_.mono_ns, d, s};
+    catch_up_high_ = std::max(catch_up_high_, i + 1);
     catching_up_.set(d, s);
     return;
   }
@@ -156,6 +196,7 @@ void Core::begin_catch_up(std::uint32_t d, std::uint32_t s, std::uint64_t next) 
 void Core::end_catch_up(std::uint32_t d, std::uint32_t s) {
   CatchUp* job = catch_up_of(d, s);
   if (job != nullptr) job->downstream = kNil;
+  while (catch_up_high_ > 0 && catch_ups_[catch_up_high_ - 1].downstream == kNil) --catch_up_high_;
   catching_up_.clear(d, s);
 }
 
@@ -167,7 +208,7 @@ void Core::end_catch_ups(std::uint32_t d, std::uint32_t topic) {
 
 // A home that does not answer must not hold up the other streams of the topic.
 void Core::housekeep_catch_ups() {
-  for (std::uint32_t i = 0; i < limits_.streams; ++i) {
+  for (std::uint32_t i = 0; i < catch_up_high_; ++i) {
     const CatchUp job = catch_ups_[i];
     if (job.downstream == kNil || now_.mono_ns - job.since_ns < kCatchUpNs) continue;
     end_catch_up(job.downstream, job.stream);

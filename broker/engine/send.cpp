@@ -8,7 +8,6 @@ namespace portolan::broker::core {
 namespace {
 
 constexpr std::uint32_t kTurnMessages = 64;  // of one downstream before the next has its turn
-constexpr std::uint32_t kGapsAhead = 8;      // of one topic while messages before them are on their way
 constexpr std::uint32_t kTopicMessages = 8;  // of one topic before the next of the same downstream
 
 }  // namespace
@@ -69,45 +68,63 @@ Core::Pull Core::pull_one(std::uint32_t d, std::uint32_t topic) {
   const std::uint32_t e = l.sent;
   const Entry& entry = log_.entry(e);
   const std::uint32_t s = entry.stream;
-  if (entry.is_gap()) return pull_gap(d, topic);
-  if (CatchUp* job = catch_up_of(d, s); job != nullptr && entry.sequence >= job->next) {
-    if (entry.sequence > job->next) return pull_by_sequence(d, topic, *job);
-    end_catch_up(d, s);
-  }
-  if (cursor(d, s) != 0 && entry.sequence >= cursor(d, s)) {
+  CatchUp* job = catch_up_of(d, s);
+  if (job != nullptr && entry.sequence > job->next) return pull_by_sequence(d, topic, *job);
+  const std::uint64_t last = entry.last;
+  if (entry.is_gap()) {
+    const Pull told = job != nullptr && last < job->next ? Pull::more : pull_gap(d, topic);
+    if (told != Pull::more) return told;
+  } else if (cursor(d, s) != 0 && entry.sequence >= cursor(d, s)) {
     const Pull sent = send_entry(d, e, true);
     if (sent != Pull::more) return sent;
   }
-  l.sent = next_eligible(d, entry.next);
+  l.sent = next_eligible(d, log_.entry(e).next);
   release_skipped(d, topic);
+  if (job = catch_up_of(d, s); job != nullptr && last >= job->next) go_on_with(*job, last);
   return l.sent == kNil ? Pull::empty : Pull::more;
 }
 
-// What lies between is served as it comes from the home, wherever it stands in the log; its places there are passed
+// Its messages (and GAPs) up to `last` are on their way.
+void Core::go_on_with(CatchUp& job, std::uint64_t last) {
+  job.since_ns = now_.mono_ns;
+  job.next = last + 1;
+  if (last == wire::kUnknownLast || job.next > log_.stream(job.stream).contiguous)
+    end_catch_up(job.downstream, job.stream);
+}
+
+// What lies between is served wherever it stands in the log, or as it comes from the home; its places there are passed
 // later, and only then count as delivered.
 Core::Pull Core::pull_by_sequence(std::uint32_t d, std::uint32_t topic, CatchUp& job) {
   const std::uint32_t s = job.stream;
   const Stream& stream = log_.stream(s);
-  const std::uint32_t e = log_.find(s, job.next);
-  if (e != kNil) {
-    const Pull sent = send_entry(d, e, false);
+  std::uint64_t last = job.next;
+  const std::uint32_t e = last > stream.contiguous ? kNil : log_.find(s, last);
+  const std::uint32_t gap = e == kNil ? log_.find_gap(s, last) : kNil;
+  if (last > stream.contiguous) {
+    --last;
+  } else if (e != kNil) {
+    const Pull sent = eligible(d, log_.entry(e)) ? send_entry(d, e, false) : Pull::more;
     if (sent != Pull::more) return sent;
-    ++job.next;
-  } else if (stream.gap_first <= job.next && job.next <= stream.gap_last) {
-    if (!tell_gap(d, s, job.next, stream.gap_last, stream.gap_reason)) {
+  } else if (const bool latest = stream.gap_first <= last && last <= stream.gap_last;
+             latest || gap != kNil || stream.home == Home::local) {
+    Missing missing{stream.gap_last, stream.gap_reason};
+    if (!latest)
+      missing = gap == kNil ? missing_from(d, s, last) : Missing{log_.entry(gap).last, log_.entry(gap).reason};
+    if (!may_tell_gap(d, topic)) return Pull::blocked;
+    if (!tell_gap(d, s, last, missing.last, missing.reason)) {
       downstreams_[d].control_blocked = jobs_due_ = true;
       return Pull::blocked;
     }
-    if (stream.gap_last >= stream.contiguous) {
-      end_catch_up(d, s);
-      make_ready(d, topic);
-      return Pull::more;
-    }
-    job.next = stream.gap_last + 1;
-  } else {
+    ++lag(d, topic).gaps_ahead;
+    last = missing.last;
+  } else if (stream.home == Home::remote && downstreams_[stream.home_peer].slot != kNil) {
     return Pull::empty;  // until more of it has come
+  } else {
+    end_catch_up(d, s);
+    return Pull::more;
   }
-  job.since_ns = now_.mono_ns;
+  // Telling it may have announced the stream, and that may have begun this anew.
+  if (CatchUp* now = catch_up_of(d, s); now != nullptr && now->next <= last + 1) go_on_with(*now, last);
   return Pull::more;
 }
 
@@ -149,25 +166,31 @@ Core::Pull Core::send_entry(std::uint32_t d, std::uint32_t e, bool in_log_order)
 }
 
 Core::Pull Core::pull_gap(std::uint32_t d, std::uint32_t topic) {
-  Lag& l = lag(d, topic);
-  const Entry& entry = log_.entry(l.sent);
+  const Entry& entry = log_.entry(lag(d, topic).sent);
   const std::uint64_t c = cursor(d, entry.stream);
   // Whoever has passed it already, or never wanted it, is not told; nor who hears of it with the STREAM.
   const bool wanted = c != 0 && c <= entry.last && should_serve(d, entry.stream) && nameable(d, entry.stream);
   const bool announced = announced_.test(d, entry.stream);
   const bool with_stream = wanted && !announced && entry.last <= log_.stream(entry.stream).contiguous;
-  // GAPs overtake the messages before them: only so many at a time, for the receiver has to remember each.
-  if (l.inflight == 0) l.gaps_ahead = 0;
-  if (wanted && !with_stream && l.gaps_ahead == kGapsAhead) return Pull::blocked;
+  if (wanted && !with_stream && !may_tell_gap(d, topic)) return Pull::blocked;
   if (with_stream ? !announce(d, entry.stream)
                   : wanted && !tell_gap(d, entry.stream, std::max(entry.sequence, c), entry.last, entry.reason)) {
     downstreams_[d].control_blocked = jobs_due_ = true;
     return Pull::blocked;
   }
-  if (wanted && !with_stream) ++l.gaps_ahead;
-  l.sent = next_eligible(d, entry.next);
-  release_skipped(d, topic);
-  return l.sent == kNil ? Pull::empty : Pull::more;
+  if (wanted && !with_stream) ++lag(d, topic).gaps_ahead;
+  return Pull::more;
+}
+
+// GAPs overtake the messages before them, and the receiver has to remember each: only so many at a time.
+bool Core::may_tell_gap(std::uint32_t d, std::uint32_t topic) {
+  Lag& l = lag(d, topic);
+  const Lane lane = log_.topic(topic).lane;
+  const Progress progress = endpoint_.progress(slots_[downstreams_[d].slot].session, lane);
+  if (l.gaps_ahead != 0 && static_cast<std::int32_t>(progress.admitted - l.gaps_after) >= 0) l.gaps_ahead = 0;
+  if (l.gaps_ahead == kGapsAhead) return false;
+  l.gaps_after = progress.sent;
+  return true;
 }
 
 // ------------------------------------------------------------------ announcing, gaps

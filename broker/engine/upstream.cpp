@@ -125,6 +125,7 @@ void Core::admit(std::uint32_t slot, const Incoming& in, std::uint32_t s) {
 // Those that came too early and have now come into line.
 void Core::link_early(std::uint32_t s) {
   for (std::uint32_t e = log_.link_next(s); e != kNil; e = log_.link_next(s)) appended(e);
+  ask_for_forgotten_gaps(s);
 }
 
 // The whole message or nothing. Its publisher hears BUSY; whoever waits for that sequence is told a GAP in its place.

@@ -33,6 +33,17 @@ TEST(Chaos, TightBounds) {
   search("Chaos.TightBounds", options, 50);
 }
 
+// A far broker filled the window with messages that a client could deliver only after earlier ones, which that window
+// kept out; and nothing came any more that would have made anybody look.
+TEST(Chaos, AFullWindowLetsGoOfWhoeverFillsIt) {
+  ChaosOptions options;
+  options.tight = true;
+  options.kills = 1;
+  const ChaosResult result = chaos(52, options);
+  EXPECT_EQ(result.verdict, "");
+  EXPECT_GT(result.delivered, 2'900u);
+}
+
 TEST(Chaos, SlowLinks) {
   ChaosOptions options;
   options.rate_bps = 2'000'000;
