@@ -65,6 +65,7 @@ struct Store::State {
   FreeList message_list;
   std::uint8_t* blocks = nullptr;
   FreeList block_list;
+  std::uint32_t promised_blocks = 0, promised_slots[2] = {};
   SlotPool slots[2];
   Piece* pieces = nullptr;
 
@@ -153,6 +154,19 @@ const Message& Store::at(MessageId id) const {
 // Long bytes are cut as segments are (PTL_SEGMENT_PAYLOAD), so that a segment to send is one span. A quarter of the
 // slots is left for reassembly: what is published here must never stop what comes in.
 bool Store::append_copy(MessageId id, std::span<const std::uint8_t> bytes) {
+  return append(id, bytes, true);
+}
+
+bool Store::append_reserved(MessageId id, std::span<const std::uint8_t> bytes, std::uint32_t& promised) {
+  const std::uint32_t before = s_->block_list.used;
+  s_->promised_blocks -= promised;
+  const bool done = append(id, bytes, false);
+  promised -= std::min(promised, s_->block_list.used - before);
+  s_->promised_blocks += promised;
+  return done;
+}
+
+bool Store::append(MessageId id, std::span<const std::uint8_t> bytes, bool slots_too) {
   Message& m = s_->messages[id];
   const std::uint32_t length_before = m.length;
   const std::uint32_t last_before = m.last_piece;
@@ -174,18 +188,18 @@ bool Store::append_copy(MessageId id, std::span<const std::uint8_t> bytes) {
     PieceKind kind = PieceKind::block;
     std::uint32_t index = kNil;
     std::uint32_t room = s_->block_bytes;
-    if (bytes.size() > std::size_t{4} * s_->block_bytes) {
+    if (slots_too && bytes.size() > std::size_t{4} * s_->block_bytes) {
       kind = bytes.size() <= PTL_SMALL_DATA ? PieceKind::small_slot : PieceKind::large_slot;
       FreeList& list = s_->pool(kind).list;
       room = kind == PieceKind::small_slot ? PTL_SMALL_DATA : PTL_SEGMENT_PAYLOAD;
       // A quarter stays for what comes in; of a small pool two, since one alone is kept for messages that have begun.
-      if (list.free() > std::max(list.count / 4, 2u)) index = list.pop();
+      if (list.free() > std::max(list.count / 4, 2u) + reserved_slots(kind)) index = list.pop();
       if (index == kNil) {
         kind = PieceKind::block;
         room = s_->block_bytes;
       }
     }
-    if (index == kNil) index = s_->block_list.pop();
+    if (index == kNil && s_->block_list.free() > s_->promised_blocks) index = s_->block_list.pop();
     if (index == kNil) break;
     const auto n = static_cast<std::uint32_t>(std::min<std::size_t>(bytes.size(), room));
     const std::uint32_t p = s_->piece_of(kind, index);
@@ -254,6 +268,24 @@ std::uint32_t Store::gather(MessageId id, std::uint32_t offset, std::uint32_t le
   return count;
 }
 
+bool Store::reserve_blocks(std::uint32_t count) {
+  if (s_->block_list.free() < s_->promised_blocks + count) return false;
+  s_->promised_blocks += count;
+  return true;
+}
+void Store::unreserve_blocks(std::uint32_t count) {
+  s_->promised_blocks -= count;
+}
+void Store::reserve_slots(PieceKind kind, std::uint32_t count) {
+  s_->promised_slots[kind == PieceKind::large_slot] += count;
+}
+void Store::unreserve_slots(PieceKind kind, std::uint32_t count) {
+  s_->promised_slots[kind == PieceKind::large_slot] -= count;
+}
+std::uint32_t Store::reserved_slots(PieceKind kind) const {
+  return s_->promised_slots[kind == PieceKind::large_slot];
+}
+
 ptl_slot* Store::slot(PieceKind kind, std::uint32_t index) {
   return s_->pool(kind).at(index);
 }
@@ -281,8 +313,16 @@ Store::Usage Store::usage() const {
   const FreeList& b = s_->block_list;
   const FreeList& small = s_->slots[0].list;
   const FreeList& large = s_->slots[1].list;
-  return {m.used, b.used, b.used + small.used + large.used, small.used, large.used,
-          m.high, b.high, b.high + small.high + large.high, small.high, large.high};
+  return {m.used,
+          b.used + s_->promised_blocks,
+          b.used + small.used + large.used,
+          small.used,
+          large.used,
+          m.high,
+          b.high,
+          b.high + small.high + large.high,
+          small.high,
+          large.high};
 }
 
 }  // namespace portolan::broker

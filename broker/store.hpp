@@ -80,8 +80,9 @@ struct Message {
   std::uint32_t first_piece = kNil;
   std::uint32_t last_piece = kNil;
   std::uint32_t pieces = 0;
-  std::uint32_t pending = 0;  // the upper layer's: downstreams that still owe `delivered`
-  std::uint32_t flags = 0;    // the upper layer's
+  std::uint32_t coming = 0;  // while more of it is to come: its length when it is whole; 0: it is whole
+  bool broken = false;       // the rest will never come
+  std::uint32_t full_length() const { return coming != 0 ? coming : length; }
 };
 
 class Store {
@@ -96,8 +97,10 @@ class Store {
   const Message& at(MessageId id) const;
 
   // Copies bytes to the end of the message in small blocks (or in slots when `bytes` is long). False when none is left:
-  // the message is then as it was.
+  // the message is then as it was. What is promised to others is not there for it.
   bool append_copy(MessageId id, std::span<const std::uint8_t> bytes);
+  // The same into blocks that were reserved, as many as it takes; the caller's promise shrinks by those.
+  bool append_reserved(MessageId id, std::span<const std::uint8_t> bytes, std::uint32_t& promised_blocks);
   // Adds a slot's bytes in place: the message now owns the slot (state READY).
   bool append_slot(MessageId id, PieceKind kind, std::uint32_t slot, std::uint32_t offset, std::uint32_t length);
 
@@ -117,6 +120,14 @@ class Store {
   std::uint32_t take_slot(PieceKind kind);              // most recently used first; kNil: none left
   void give_slot(PieceKind kind, std::uint32_t index);  // closed and free again
 
+  // Promises to messages that have begun to come: nobody else gets these blocks or slots. Usage counts promised blocks
+  // as used, so whatever looks at memory gives way to them.
+  bool reserve_blocks(std::uint32_t count);  // false, and nothing promised, when there are not as many
+  void unreserve_blocks(std::uint32_t count);
+  void reserve_slots(PieceKind kind, std::uint32_t count);
+  void unreserve_slots(PieceKind kind, std::uint32_t count);
+  std::uint32_t reserved_slots(PieceKind kind) const;
+
   struct Usage {
     std::uint32_t messages, blocks, pieces, small_slots, large_slots;                           // in use now
     std::uint32_t messages_high, blocks_high, pieces_high, small_slots_high, large_slots_high;  // ever
@@ -124,6 +135,7 @@ class Store {
   Usage usage() const;
 
  private:
+  bool append(MessageId id, std::span<const std::uint8_t> bytes, bool slots_too);
   struct State;
   State* s_ = nullptr;
 };

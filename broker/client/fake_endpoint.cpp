@@ -85,6 +85,10 @@ void Endpoint::set_delivered(SessionId, Lane lane, std::uint32_t number) {
   fake->delivered[static_cast<int>(lane)] = number;
 }
 void Endpoint::admit_explicitly() {}
+void Endpoint::give_early() {}
+bool Endpoint::room_for_long(std::uint32_t) const {
+  return true;
+}
 void Endpoint::set_admitted(SessionId, Lane, std::uint32_t) {}
 bool Endpoint::peer_limits(SessionId, PeerLimits& out) const {
   out.topics_max = out.streams_max = 1u << 20;

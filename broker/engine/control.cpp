@@ -213,6 +213,7 @@ void Core::on_busy(std::uint32_t slot, const wire::BusyBody&) {
 
 void Core::on_gone(std::uint32_t slot, const wire::GoneBody& body) {
   if (body.lane < 1 || body.lane > kDataLanes || body.last - body.first >= up_ring_) return bad_control();
+  through_over(slot, body.lane - 1, body.first, body.last);
   for (std::uint32_t n = body.first; n != body.last + 1; ++n) {
     const UpLane& lane = slots_[slot].lanes[body.lane - 1];
     const std::uint32_t ahead = n - lane.delivered;

@@ -5,6 +5,7 @@
 //   interest.cpp   filters, what matches, my union towards peers; answers.cpp: SUBSCRIBED, digest and its mending
 //   downstream.cpp who is served: attach, `delivered`, detach; send.cpp: pulling from the log, announcing, GAPs
 //   resume.cpp     RESUME: what is held again, what is a GAP, what the home broker is asked
+//   through.cpp    long messages that go on while they come
 //   upstream.cpp   who sends: aliases, admission, the three answers
 //   control.cpp    control messages in
 //   aliases.cpp    names of streams and topics, per session, within the receiver's tables
@@ -75,6 +76,7 @@ struct Lag {  // of one (downstream, topic)
   bool again = false;            // to be placed again (came_another_way)
   bool waits = false;            // for the homes' word on where what they retain begins
   std::uint32_t alias = 0;       // TOPIC was sent in this session; 0: not
+  std::uint32_t newest = 0;      // session message number of the last of `inflight`
 };
 
 struct InFlight {
@@ -184,6 +186,18 @@ struct CatchUp {
   std::uint64_t since_ns = 0;
   std::uint32_t downstream = kNil;  // kNil: free
   std::uint32_t stream = kNil;
+};
+
+// A long message that goes on while it comes: who gets it, and under which session message number stands in
+// through_numbers_. Once it is whole its entry stands in the log, and whoever comes to that has been sent it already.
+inline constexpr std::uint32_t kThroughs = 32;
+struct Through {
+  MessageId message = kNil;  // while it comes: a reference
+  std::uint64_t sequence = 0;
+  std::uint32_t slot = kNil, lane = 0, number = 0;  // from where
+  std::uint32_t stream = kNil, stream_serial = 0;
+  std::uint32_t entry = kNil, serial = 0;  // once it is whole
+  bool used = false;
 };
 
 struct Waiting {
@@ -378,6 +392,21 @@ class Core {
   void housekeep_catch_ups();
   CatchUp* catch_up_of(std::uint32_t d, std::uint32_t stream);
 
+  // through.cpp
+  void on_begun(std::uint32_t slot, const Incoming& in);
+  void run_throughs();
+  void start_through(std::uint32_t through, std::uint32_t d);
+  void through_whole(std::uint32_t slot, const Incoming& in, std::uint32_t entry);
+  void through_over(std::uint32_t slot, std::uint32_t lane, std::uint32_t first, std::uint32_t last);
+  bool sent_through(std::uint32_t d, std::uint32_t entry);
+  void forget_through(std::uint32_t d, std::uint32_t topic);  // of all topics: kNil
+  void free_through(Through& through);
+  std::uint32_t through_of(std::uint32_t slot, std::uint32_t lane, std::uint32_t number) const;
+  std::uint32_t& through_number(std::uint32_t through, std::uint32_t d) {
+    return through_numbers_[static_cast<std::size_t>(through) * limits_.downstreams + d];
+  }
+  void on_starved(std::uint32_t slot, const Incoming& in);
+
   // upstream.cpp
   void on_data(std::uint32_t slot, Incoming& in);
   bool wait_for_stream(std::uint32_t slot, const Incoming& in);
@@ -404,7 +433,7 @@ class Core {
   void raise_admitted(std::uint32_t slot, std::uint32_t lane);
   void raise_delivered(std::uint32_t slot, std::uint32_t lane);
   void expire(std::uint32_t topic);
-  void relieve_memory();
+  void relieve_memory(std::uint32_t length = 0);
   bool short_of_memory(std::uint32_t eighths, bool but_slots = false) const;
 
   InFlight& in_flight(std::uint32_t d, std::uint32_t lane, std::uint32_t number) {
@@ -458,6 +487,9 @@ class Core {
   std::uint32_t* out_aliases_;              // (downstream, stream), in this session; 0: none
   std::uint8_t* place_uses_;                // (downstream, place): which use of it is the present one
   BitMatrix stream_places_, topic_places_;  // downstream x place, taken
+  Through* throughs_;
+  std::uint32_t* through_numbers_;  // (through, downstream); 0: not on its way
+  std::uint32_t through_bound_ = 0, through_used_ = 0;
   Waiting* waiting_;
   std::uint32_t free_waiting_ = kNil;
 

@@ -90,6 +90,7 @@ void Core::release_topic(std::uint32_t d, std::uint32_t topic) {
   Lag& l = lag(d, topic);
   std::uint32_t e = l.acked;
   end_catch_ups(d, topic);
+  forget_through(d, topic);
   l.attached = false;
   l.acked = l.sent = kNil;
   l.inflight = 0;
@@ -128,6 +129,7 @@ void Core::rewind(std::uint32_t d, std::uint32_t topic, std::uint32_t e) {
 
 void Core::reset_sending(std::uint32_t d) {
   end_catch_ups(d, kNil);
+  forget_through(d, kNil);
   for (DownLane& lane : downstreams_[d].lanes) lane = DownLane{};
   for (std::uint32_t t = 0; t < log_.topics(); ++t) {
     Lag& l = lag(d, t);

@@ -139,6 +139,10 @@ void Endpoint::set_delivered(SessionId session, Lane lane, std::uint32_t number)
   if (s != nullptr) s->other(&s_->node).passed[static_cast<std::size_t>(lane)] = number;
 }
 
+void Endpoint::give_early() {}
+bool Endpoint::room_for_long(std::uint32_t) const {
+  return true;
+}
 void Endpoint::admit_explicitly() {
   s_->node.explicitly = true;
 }

@@ -134,6 +134,7 @@ Core::Pull Core::send_entry(std::uint32_t d, std::uint32_t e, bool in_log_order)
   const std::uint32_t s = entry.stream, topic = entry.topic;
   const Lane lane = log_.topic(topic).lane;
   DownLane& dl = down.lanes[data_lane(lane)];
+  if (in_log_order && sent_through(d, e)) return Pull::more;
   if (dl.sent - dl.delivered >= down_ring_ - 1) return Pull::blocked;  // until `delivered` rises
   if (!nameable(d, s)) return Pull::more;
   if (!announced_.test(d, s) && !announce(d, s)) {
@@ -147,7 +148,10 @@ Core::Pull Core::send_entry(std::uint32_t d, std::uint32_t e, bool in_log_order)
       Lag& l = lag(d, topic);
       in_flight(d, data_lane(lane), number) = {in_log_order ? topic : kNil, e, l.epoch};
       dl.sent = number;
-      if (in_log_order) ++l.inflight;
+      if (in_log_order) {
+        ++l.inflight;
+        l.newest = number;
+      }
       ++counters.delivered_out;
       break;
     }

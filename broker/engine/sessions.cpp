@@ -41,6 +41,7 @@ void Core::free_slot(std::uint32_t slot) {
     waiting_[w].next = free_waiting_;
     free_waiting_ = w;
   }
+  for (std::uint32_t lane = 0; lane < kDataLanes; ++lane) through_over(slot, lane, 0, ~0u);
   s.used = false;
   for (std::uint32_t i = 0; i < log_.streams(); ++i) {
     Stream& stream = log_.stream(i);

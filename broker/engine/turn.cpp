@@ -47,6 +47,9 @@ Core::Core(const Limits& limits, const EngineConfig& config, Arena& arena)
   union_ = arena.take<UnionFilter>(limits.filters);
   union_texts_ = arena.take<char>(std::size_t{limits.filters} * limits.topic_name_bytes);
   events_ = arena.take<Event>(limits.events);
+  if (limits.message_bytes_max > (kEarlySegments - 1) * PTL_SEGMENT_PAYLOAD) through_bound_ = kThroughs;
+  throughs_ = arena.take<Through>(through_bound_);
+  through_numbers_ = arena.take<std::uint32_t>(std::size_t{through_bound_} * ds);
   for (const TopicRule& rule : config.topics) {
     char* text = arena.take<char>(rule.filter.size());
     if (text == nullptr || rules_ == nullptr) continue;
@@ -81,6 +84,7 @@ Core::Core(const Limits& limits, const EngineConfig& config, Arena& arena)
   }
   endpoint_.accept_clients(config.client_sessions, config.allowed_clients);
   endpoint_.admit_explicitly();
+  if (through_bound_ != 0) endpoint_.give_early();
   mine_ = {own_incarnation_, 0, 0};
   endpoint_.set_interest(mine_);
 }
@@ -196,6 +200,7 @@ void Core::pump() {
     serve(d);
   }
   if (ready_head_ != kNil) more_work = true;
+  run_throughs();
   while (dirty_head_ != kNil) {
     const std::uint32_t slot = dirty_head_;
     dirty_head_ = slots_[slot].next_dirty;

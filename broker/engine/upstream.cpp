@@ -11,12 +11,16 @@ namespace {
 constexpr std::uint64_t kRetryAfterNs = 100'000'000;
 constexpr std::uint32_t kLongMessageBytes = 4'096;  // surely lies in slots
 constexpr std::uint32_t kRelieveSteps = 64;
+constexpr std::uint32_t kRelieveForLong = 4'096;
 
 }  // namespace
 
 void Core::on_data(std::uint32_t slot, Incoming& in) {
+  if (in.stage == Incoming::Stage::starved) return on_starved(slot, in);
+  if (in.stage == Incoming::Stage::begun) return on_begun(slot, in);
   if (in.message == kNil) return;
   const std::uint32_t s = stream_of(slot, in.publisher);
+  if (s >= kPastAlias) through_over(slot, data_lane(in.lane), in.number, in.number);
   if (s == kPastAlias || (s == kRefusedAlias && downstreams_[slots_[slot].downstream].broker)) {
     // A peer can do nothing about it: to be let go of would help nobody.
     if (s == kRefusedAlias) ++counters.refused[static_cast<std::uint32_t>(RefuseReason::memory_full)];
@@ -90,6 +94,7 @@ void Core::admit(std::uint32_t slot, const Incoming& in, std::uint32_t s) {
   const std::uint32_t held = log_.find(s, in.sequence);
   if (held == kNil && !from_peer && refused_before(s, in.sequence)) return refuse_again(slot, in, s);
   if (held != kNil || known_duplicate(slot, in, s)) {
+    through_over(slot, data_lane(in.lane), in.number, in.number);
     ++counters.duplicates_dropped;
     store_.release(in.message);
     put_number(slot, in.lane, in.number, held);
@@ -113,6 +118,7 @@ void Core::admit(std::uint32_t slot, const Incoming& in, std::uint32_t s) {
   const std::uint32_t e =
       log_.append(s, in.sequence, in.message, now_.mono_ns, from_peer ? slots_[slot].downstream : kNil);
   put_number(slot, in.lane, in.number, again ? kNil : e);
+  through_whole(slot, in, e);
   if (!log_.entry(e).early) {
     appended(e);
     link_early(s);
@@ -131,9 +137,14 @@ void Core::link_early(std::uint32_t s) {
 // The whole message or nothing. Its publisher hears BUSY; whoever waits for that sequence is told a GAP in its place.
 // A broker that hears BUSY takes me for a downstream that fell behind: DETACHED, and I RESUME when there is room.
 void Core::refuse(std::uint32_t slot, const Incoming& in, std::uint32_t s, RefuseReason reason) {
-  ++counters.refused[static_cast<std::uint32_t>(reason)];
   const std::uint32_t d = slots_[slot].downstream;
-  store_.release(in.message);
+  if (in.message != kNil) store_.release(in.message);
+  if (through_of(slot, data_lane(in.lane), in.number) != kNil) {
+    // Others have it already, and shall not have what its publisher hears was refused. It is offered again.
+    endpoint_.close(now_, in.session, DownReason::local);
+    return;
+  }
+  ++counters.refused[static_cast<std::uint32_t>(reason)];
   // What waits for the very message that finds no room takes that room, and would for ever; and of refusals that are
   // scattered too widely some would be forgotten. With the session all of it is offered again, in order.
   const bool clogged = s != kNil && downstreams_[d].broker && log_.stream(s).early != 0;
@@ -357,19 +368,28 @@ bool Core::short_of_memory(std::uint32_t eighths, bool but_slots) const {
 }
 
 // First what is only retained goes, the oldest first; then the downstream that holds the oldest back.
-void Core::relieve_memory() {
-  for (std::uint32_t step = 0; step < kRelieveSteps; ++step) {
+// `length`: of a long message that is to begin; 0: none.
+void Core::relieve_memory(std::uint32_t length) {
+  const std::uint32_t steps = length == 0 ? kRelieveSteps : kRelieveForLong;
+  for (std::uint32_t step = 0; step < steps; ++step) {
     const bool entries = !log_.room_for_message();  // GAPs take them too, and outlast what stands before them
-    if (!entries && !short_of_memory(7)) return;
+    const bool wanted = length != 0 && !endpoint_.room_for_long(length);
+    if (!entries && !wanted && !short_of_memory(7)) return;
     const Store::Usage u = store_.usage();
-    const bool slots_only = !entries && std::uint64_t{u.messages} * 8 < std::uint64_t{limits_.messages} * 7 &&
+    const bool slots_only = !entries && !wanted &&
+                            std::uint64_t{u.messages} * 8 < std::uint64_t{limits_.messages} * 7 &&
                             std::uint64_t{u.blocks} * 8 < std::uint64_t{limits_.small_blocks} * 7;
-    std::uint32_t oldest = kNil;
+    std::uint32_t oldest = kNil, owed_by_none = kNil;
     for (std::uint32_t t = 0; t < log_.topics(); ++t) {
       const std::uint32_t head = log_.topic(t).head;
       if (head == kNil || (slots_only && log_.entry(head).length < kLongMessageBytes)) continue;
-      if (oldest == kNil || log_.entry(head).time_ns < log_.entry(log_.topic(oldest).head).time_ns) oldest = t;
+      const auto older = [&](std::uint32_t than) {
+        return than == kNil || log_.entry(head).time_ns < log_.entry(log_.topic(than).head).time_ns;
+      };
+      if (older(oldest)) oldest = t;
+      if (log_.entry(head).pending == 0 && older(owed_by_none)) owed_by_none = t;
     }
+    if (wanted && owed_by_none != kNil) oldest = owed_by_none;  // somebody slow in one topic does not keep all others
     if (oldest == kNil) return;
     const std::uint32_t head = log_.topic(oldest).head;
     if (kept_back(log_.entry(head).from_peer())) {
@@ -379,6 +399,7 @@ void Core::relieve_memory() {
     }
     if (log_.entry(head).pending != 0) {
       detach_laggards(head, static_cast<std::uint32_t>(GapReason::detached), true);
+      if (log_.topic(oldest).head == head && log_.entry(head).pending != 0) return;  // merely on the way
       continue;
     }
     if (!log_.entry(head).is_gap()) ++counters.retention_expired;

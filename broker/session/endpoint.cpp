@@ -43,6 +43,7 @@ Endpoint::State::State(const Limits& l, const Identity& self, const Entropy& ent
   items.build(arena, std::max<std::uint32_t>(std::min(512u, 64 * l.sessions), 2 * l.receive_messages));
   partials.build(arena, std::max<std::uint32_t>(4, std::min<std::uint32_t>(32, l.large_slots / 2)));
   partial_row = l.message_bytes_max / PTL_SEGMENT_PAYLOAD + 1;
+  growing = arena.take<std::uint32_t>(l.sessions);
   partial_slots = arena.take<std::uint32_t>(std::size_t{partials.count()} * partial_row);
   topic_repairs = arena.take<TopicRepair>(l.topics + 2);
   scratch = arena.take<std::uint8_t>(session::kControlMost);
@@ -181,6 +182,9 @@ bool Endpoint::poll_message(Incoming& out) {
     out.control = item.topic;
     out.body = {st.scratch, item.length};
   } else {
+    out.stage = item.stage;
+    out.length = item.length;
+    out.waited_ns = item.waited_ns;
     out.message = item.message;
     out.topic = item.topic;
     out.publisher = item.publisher;
@@ -223,7 +227,8 @@ SendResult Endpoint::send(Now now, SessionId session, Lane lane, const Outgoing&
   Session* s = st.find(session);
   const auto l = static_cast<std::uint32_t>(lane);
   if (s == nullptr || s->state != SessionState::up || l == kControlLane || l >= kLanes) return SendResult::not_up;
-  const std::uint32_t length = st.store->at(message.message).length;
+  const std::uint32_t length = st.store->at(message.message).full_length();
+  if (st.store->at(message.message).broken) return SendResult::not_up;
   if (length > s->peer_message_max) return SendResult::too_long;
   const bool lengthy = !st.is_short(*s, length);
   OutLane& out = s->lanes_out[l];
@@ -288,6 +293,16 @@ Progress Endpoint::progress(SessionId session, Lane lane) const {
 
 void Endpoint::admit_explicitly() {
   s_->admits_explicitly = true;
+}
+
+void Endpoint::give_early() {
+  s_->gives_early = true;
+}
+
+bool Endpoint::room_for_long(std::uint32_t length) const {
+  std::uint32_t slots[PTL_CLASSES] = {};
+  const std::uint32_t blocks = s_->limits.small_blocks - s_->store->usage().blocks;
+  return s_->slots_for(length, PTL_CLASSES, slots) || blocks > length / s_->limits.small_block_bytes;
 }
 
 void Endpoint::set_admitted(SessionId session, Lane lane, std::uint32_t number) {

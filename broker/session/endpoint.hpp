@@ -71,6 +71,10 @@ struct Outgoing {
 };
 
 struct Incoming {
+  // Of long messages, after give_early(). begun: the first segments are in `message` (a reference of the caller's own),
+  // and more is coming; it goes up again as `whole`, or becomes `broken` (its session has ended, or GONE). starved: no
+  // memory for it to begin; `message` is none, and it is said again each kStarvedAgainNs while that is so.
+  enum class Stage : std::uint8_t { whole, begun, starved };
   SessionId session = kNil;
   Lane lane{};
   std::uint32_t number = 0;  // session message number
@@ -81,10 +85,16 @@ struct Incoming {
   std::uint32_t publisher = 0;
   std::uint64_t sequence = 0;
   std::uint32_t epoch = 0;
+  Stage stage = Stage::whole;
+  std::uint32_t length = 0;     // when whole
+  std::uint64_t waited_ns = 0;  // starved: since it asked first
   // control lane: valid until the next poll_message
   std::uint32_t control = 0;  // enum ptl_control
   std::span<const std::uint8_t> body;
 };
+
+inline constexpr std::uint32_t kEarlySegments = 4;  // of fewer nothing is told before they are whole
+inline constexpr std::uint64_t kStarvedAgainNs = 20'000'000;
 
 enum class SendResult : std::uint8_t { ok, no_room, not_up, too_long };
 
@@ -152,6 +162,9 @@ class Endpoint {
   // After admit_explicitly() the peer hears of a data lane's messages as admitted only up to set_admitted: whoever may
   // refuse one (BUSY) must not let "admitted" arrive before the refusal. Without it, all that came is admitted.
   void admit_explicitly();
+  // Long messages are told of at their first segment (Incoming::Stage), and may be sent on while they come.
+  void give_early();
+  bool room_for_long(std::uint32_t length) const;  // memory for one more of this length
   void set_admitted(SessionId session, Lane lane, std::uint32_t number);
   // All messages up to `number` that came on this lane have been delivered by everything below me.
   void set_delivered(SessionId session, Lane lane, std::uint32_t number);

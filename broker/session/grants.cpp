@@ -26,10 +26,6 @@ std::uint32_t Endpoint::State::free_slots(std::uint32_t slot_class) const {
   return slot_class == PTL_LARGE ? limits.large_slots - usage.large_slots : limits.small_slots - usage.small_slots;
 }
 
-std::uint32_t Endpoint::State::free_blocks() const {
-  return limits.small_blocks - store->usage().blocks;
-}
-
 // Its place is free for a later ticket; `give_slot`: nobody took the slot over.
 void Endpoint::State::ticket_done(Session& s, std::uint32_t c, std::uint32_t ticket, bool give_slot) {
   InClass& ic = s.classes_in[c];
@@ -149,7 +145,7 @@ void Endpoint::State::serve_begun(std::uint32_t c) {
     if (s.state != SessionState::up || s.partial.empty() || !wants_grant(s, c)) continue;
     std::uint32_t own = 0;
     for (std::uint32_t i = s.partial.head; i != kNil; i = partials[i].next) own += partials[i].reserved_slots[c];
-    const bool opened = free_slots(c) > reserved_slots[c] - own && open_grant(s, c);
+    const bool opened = free_slots(c) > store->reserved_slots(kind_of(c)) - own && open_grant(s, c);
     failed = opened ? 0 : failed + 1;
     queue_want(s, c);
   }
@@ -157,7 +153,9 @@ void Endpoint::State::serve_begun(std::uint32_t c) {
 
 void Endpoint::State::serve_class(std::uint32_t c) {
   serve_begun(c);
-  const auto spare = [&](std::uint32_t kept_free) { return free_slots(c) > reserved_slots[c] + kept_free; };
+  const auto spare = [&](std::uint32_t kept_free) {
+    return free_slots(c) > store->reserved_slots(kind_of(c)) + kept_free;
+  };
   while (want_slots[c].size() != 0) {
     std::uint32_t at = *want_slots[c].first();
     if (Session& s = sessions[at]; s.state != SessionState::up || !wants_grant(s, c)) {

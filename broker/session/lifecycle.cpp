@@ -117,6 +117,7 @@ void Endpoint::State::start_session(Session& s) {
   s.segments_live = s.segments_fresh = s.segments_resend = 0;
   s.cut_order = 0;
   s.partial = {};
+  s.starved_since_ns = 0;
   s.round_ns = s.round_bytes = s.round_bytes_before = 0;
 }
 
@@ -215,7 +216,9 @@ void Endpoint::State::free_entries(Session& s) {
 }
 
 void Endpoint::State::end_session(Session& s, DownReason reason, bool tell) {
+  if (s.ending) return;  // what its end breaks may end others, and come back here
   const bool was_up = s.state == SessionState::up;
+  s.ending = true;
   if (was_up && tell) send_close(s, reason);
   if (was_up || s.state == SessionState::responding) {
     drop_in_segments(s);
@@ -237,6 +240,7 @@ void Endpoint::State::end_session(Session& s, DownReason reason, bool tell) {
   KnownIdentity* who = s.peer != 0 ? identity_of(s.peer, false) : nullptr;
   if (who != nullptr && who->slot == s.slot) who->slot = kNil;
   s.state = SessionState::free;
+  s.ending = false;
   s.noise.wipe();
   work.set(s.slot, kNever);
   life.set(s.slot, kNever);

@@ -56,6 +56,11 @@ struct Queue {  // first in, first out, through `next`
     tail = i;
   }
   template <typename T>
+  void remove(Pool<T>& pool, std::uint32_t i, std::uint32_t before) {  // `before`: the one in front of it, or kNil
+    (before == kNil ? head : pool[before].next) = pool[i].next;
+    if (tail == i) tail = before;
+  }
+  template <typename T>
   std::uint32_t pop(Pool<T>& pool) {  // not when empty
     const std::uint32_t i = head;
     head = pool[i].next;

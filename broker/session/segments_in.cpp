@@ -1,6 +1,7 @@
 // Long messages, receiving: fragments put into slots by the layout's accept(), whole segments checked and joined. Slots
 // are read where they lie; when they run short, segments are copied into blocks. What there is no memory for waits in
-// its slot: no ticket is passed, so the sender waits too.
+// its slot: no ticket is passed, so the sender waits too. The engine may be told of a message at its first segment:
+// segments_early.cpp.
 #include <algorithm>
 
 #include "broker/crypto/crc32c.hpp"
@@ -125,7 +126,10 @@ bool Endpoint::State::take_segment(Session& s, std::uint32_t c, std::uint32_t ti
   if (items.free() == 0) return false;
   std::uint32_t index = 0;
   InMessage* m = partial_of(s, record, c, index);
-  if (m == nullptr) return false;
+  if (m == nullptr) {
+    ask_for_memory(s, record);
+    return false;
+  }
   std::uint32_t* row = partial_slots + std::size_t{index} * partial_row;
   m->repaired = m->repaired || segment.repaired;
   if (record.segment < m->appended || row[record.segment] != kNil) {  // twice, under two tickets
@@ -134,7 +138,7 @@ bool Endpoint::State::take_segment(Session& s, std::uint32_t c, std::uint32_t ti
   }
   if (!m->copied && m->reserved_slots[c] != 0) {
     --m->reserved_slots[c];
-    --reserved_slots[c];
+    store->unreserve_slots(kind_of(c), 1);
   }
   if (record.segment != m->appended) {
     row[record.segment] = c << 31 | segment.slot;
@@ -149,8 +153,31 @@ bool Endpoint::State::take_segment(Session& s, std::uint32_t c, std::uint32_t ti
     if (!append_segment(*m, held >> 31, held & 0x7FFFFFFFu, std::min<std::uint32_t>(last, PTL_SEGMENT_PAYLOAD))) break;
     row[m->appended - 1] = kNil;
   }
-  if (m->appended == m->segments) finish_partial(s, index);
+  if (m->appended == m->segments) {
+    finish_partial(s, index);
+  } else {
+    give_early(s, *m);
+  }
   return true;
+}
+
+// Whether a message of this length may have slots, and how many of each class; of `c` one is there already.
+bool Endpoint::State::slots_for(std::uint32_t length, std::uint32_t c, std::uint32_t* slots) const {
+  for (std::uint32_t at = 0; at < length; at += PTL_SEGMENT_PAYLOAD) {
+    const std::uint32_t part = std::min<std::uint32_t>(length - at, PTL_SEGMENT_PAYLOAD);
+    ++slots[part + PTL_RECORD_BYTES + PTL_TRAILER_BYTES <= PTL_SMALL_DATA ? PTL_SMALL : PTL_LARGE];
+  }
+  if (c < PTL_CLASSES) --slots[c];
+  bool in_slots = true;
+  const std::uint32_t totals[PTL_CLASSES] = {limits.small_slots, limits.large_slots};
+  for (std::uint32_t k = 0; k < PTL_CLASSES; ++k) {
+    if (k != c && slots[k] == 0) continue;
+    // A quarter stays for others' reassembly, of a small pool (but not of two or three) passage() and one more: what is
+    // retained must not stop what comes in.
+    const std::uint32_t others = totals[k] < 4 ? 0 : std::max(totals[k] / 4, passage(k) + 1);
+    in_slots = in_slots && free_slots(k) >= store->reserved_slots(kind_of(k)) + slots[k] + others;
+  }
+  return in_slots;
 }
 
 // The message that a segment belongs to; at its first segment memory for all of it is set aside, or nothing is begun.
@@ -162,26 +189,17 @@ InMessage* Endpoint::State::partial_of(Session& s, const ptl_record& record, std
   }
   const std::uint32_t length = session::record_length(record);
   const std::uint32_t segments = record.last_segment + 1u;
-  std::uint32_t slots[PTL_CLASSES] = {};  // besides the one that is here
-  for (std::uint32_t i = 0; i < segments; ++i) {
-    const std::uint32_t part = std::min<std::uint32_t>(length - i * PTL_SEGMENT_PAYLOAD, PTL_SEGMENT_PAYLOAD);
-    ++slots[part + PTL_RECORD_BYTES + PTL_TRAILER_BYTES <= PTL_SMALL_DATA ? PTL_SMALL : PTL_LARGE];
-  }
-  --slots[c];
-  bool in_slots = true;
-  const std::uint32_t totals[PTL_CLASSES] = {limits.small_slots, limits.large_slots};
-  for (std::uint32_t k = 0; k < PTL_CLASSES; ++k) {
-    if (k != c && slots[k] == 0) continue;
-    // A quarter stays for others' reassembly, of a small pool (but not of two or three) passage() and one more: what is
-    // retained must not stop what comes in.
-    const std::uint32_t others = totals[k] < 4 ? 0 : std::max(totals[k] / 4, passage(k) + 1);
-    in_slots = in_slots && free_slots(k) >= reserved_slots[k] + slots[k] + others;
-  }
+  std::uint32_t slots[PTL_CLASSES] = {};
+  const bool in_slots = slots_for(length, c, slots);  // besides the one that is here
   const std::uint32_t blocks = length / limits.small_block_bytes + 1;
-  if (!in_slots && free_blocks() < reserved_blocks + blocks) return nullptr;
   if (partials.free() == 0) return nullptr;
   const MessageId message = store->create();
   if (message == kNil) return nullptr;
+  if (!in_slots && !store->reserve_blocks(blocks)) {
+    store->release(message);
+    return nullptr;
+  }
+  store->at(message).coming = length;
   index = partials.take();
   InMessage& m = partials[index];
   m.message = message;
@@ -193,12 +211,12 @@ InMessage* Endpoint::State::partial_of(Session& s, const ptl_record& record, std
     ++slots[c];  // take_segment takes each from the reservation, the one that is here too
     for (std::uint32_t k = 0; k < PTL_CLASSES; ++k) {
       m.reserved_slots[k] = slots[k];
-      reserved_slots[k] += slots[k];
+      store->reserve_slots(kind_of(k), slots[k]);
     }
   } else {
     m.reserved_blocks = blocks;
-    reserved_blocks += blocks;
   }
+  s.starved_since_ns = 0;
   std::fill_n(partial_slots + std::size_t{index} * partial_row, segments, kNil);
   s.partial.push(partials, index);
   for (std::uint32_t k = 0; k < PTL_CLASSES; ++k) queue_want(s, k);  // it is served before those that have not begun
@@ -210,11 +228,8 @@ bool Endpoint::State::append_segment(InMessage& m, std::uint32_t c, std::uint32_
     if (!store->append_slot(m.message, kind_of(c), slot, PTL_RECORD_BYTES, bytes)) return false;
   } else {
     const std::uint8_t* data = ptl_data(store->slot(kind_of(c), slot));
-    if (!store->append_copy(m.message, {data + PTL_RECORD_BYTES, bytes})) return false;
+    if (!store->append_reserved(m.message, {data + PTL_RECORD_BYTES, bytes}, m.reserved_blocks)) return false;
     store->give_slot(kind_of(c), slot);
-    const std::uint32_t used = std::min(m.reserved_blocks, bytes / limits.small_block_bytes);
-    m.reserved_blocks -= used;
-    reserved_blocks -= used;
   }
   ++m.appended;
   return true;
@@ -228,14 +243,16 @@ void Endpoint::State::unlink_partial(Session& s, std::uint32_t index) {
   }
   s.partial = rest;
   const InMessage& m = partials[index];
-  for (std::uint32_t k = 0; k < PTL_CLASSES; ++k) reserved_slots[k] -= m.reserved_slots[k];
-  reserved_blocks -= m.reserved_blocks;
+  for (std::uint32_t k = 0; k < PTL_CLASSES; ++k) store->unreserve_slots(kind_of(k), m.reserved_slots[k]);
+  store->unreserve_blocks(m.reserved_blocks);
   partials.give(index);
 }
 
 void Endpoint::State::finish_partial(Session& s, std::uint32_t index) {
   const InMessage m = partials[index];
   unlink_partial(s, index);
+  store->at(m.message).coming = 0;
+  if (m.given) message_grew();
   const std::uint32_t at = items.take();  // take_segment saw that there is one
   InItem& item = items[at];
   item.handle = s.handle;
@@ -260,8 +277,10 @@ void Endpoint::State::drop_partial(Session& s, std::uint32_t index) {
   for (std::uint32_t i = m.appended; i < m.segments; ++i) {
     if (row[i] != kNil) store->give_slot(kind_of(row[i] >> 31), row[i] & 0x7FFFFFFFu);
   }
-  store->release(m.message);
   unlink_partial(s, index);
+  store->at(m.message).broken = true;
+  if (m.given) message_broke(m.message);
+  store->release(m.message);
 }
 
 // The peer withdrew the message: what came of it goes back.

@@ -59,10 +59,30 @@ bool Endpoint::State::tell_segment(Session& s, std::uint32_t control, std::uint3
 void Endpoint::State::enqueue_long(Session& s, std::uint32_t entry) {
   OutEntry& e = entries[entry];
   e.segments = static_cast<std::uint16_t>((e.length + PTL_SEGMENT_PAYLOAD - 1) / PTL_SEGMENT_PAYLOAD);
-  for (std::uint32_t i = 0; i < e.segments; ++i) ++s.classes_out[class_of(part_bytes(e.length, i))].queued;
   s.lanes_out[e.lane].lengthy.push(entries, entry);
-  s.lanes_out[e.lane].lengthy_bytes += e.length;
+  if (offer_segments(s)) note_growing(s);
+}
+
+// Segments that have come meanwhile (or all, of a message that is whole) may be cut, and credit for them asked for.
+// True while there are more to come.
+bool Endpoint::State::offer_segments(Session& s) {
+  bool more = false;
+  for (OutLane& l : s.lanes_out) {
+    for (std::uint32_t i = l.lengthy.head; i != kNil; i = entries[i].next) {
+      OutEntry& e = entries[i];
+      if (e.here == e.segments) continue;
+      const Message& message = store->at(e.message);
+      const std::uint32_t here = message.coming == 0 ? e.segments : message.length / PTL_SEGMENT_PAYLOAD;
+      for (; e.here < here; ++e.here) {
+        const std::uint32_t part = part_bytes(e.length, e.here);
+        ++s.classes_out[class_of(part)].queued;
+        l.lengthy_bytes += part;
+      }
+      more = more || e.here != e.segments;
+    }
+  }
   tell_wants(s);
+  return more;
 }
 
 // WANT names the last ticket that what is queued will need; said once for each rise, or again when credit went back.
@@ -94,11 +114,12 @@ bool Endpoint::State::receive_grant(Session& s, std::uint32_t slot_class, std::u
   return true;
 }
 
-// Cuts the next segment of this lane, if its class has a ticket and the ticket's place is free.
+// Cuts the next segment of this lane that is here, if its class has a ticket and the ticket's place is free.
 bool Endpoint::State::cut_next(Session& s, std::uint32_t lane) {
   OutLane& l = s.lanes_out[lane];
-  if (l.lengthy.empty()) return false;
-  const std::uint32_t entry = l.lengthy.head;
+  std::uint32_t entry = l.lengthy.head, before = kNil;
+  for (; entry != kNil && entries[entry].cut == entries[entry].here; entry = entries[entry].next) before = entry;
+  if (entry == kNil) return false;
   OutEntry& e = entries[entry];
   const std::uint32_t part = part_bytes(e.length, e.cut);
   const std::uint32_t c = class_of(part);
@@ -112,7 +133,6 @@ bool Endpoint::State::cut_next(Session& s, std::uint32_t lane) {
   seg.ticket = oc.next_ticket++;
   seg.entry = entry;
   seg.bytes = part + kOverhead;
-  seg.offset = e.cut * PTL_SEGMENT_PAYLOAD;
   seg.index = e.cut;
   seg.lane = static_cast<std::uint8_t>(lane);
   seg.size = s.options.fragment_bytes;
@@ -130,20 +150,22 @@ bool Endpoint::State::cut_next(Session& s, std::uint32_t lane) {
   seg.record.segment = e.cut;
   seg.record.last_segment = static_cast<std::uint16_t>(e.segments - 1);
   seg.crc = crc32c({reinterpret_cast<const std::uint8_t*>(&seg.record), sizeof seg.record});
-  std::uint32_t skip = seg.offset;
+  seg.piece = store->at(e.message).first_piece;
+  seg.skip = e.cut * PTL_SEGMENT_PAYLOAD;
+  for (; seg.skip >= store->piece(seg.piece).length; seg.piece = store->piece(seg.piece).next) {
+    seg.skip -= store->piece(seg.piece).length;
+  }
+  std::uint32_t skip = seg.skip;
   std::uint32_t left = part;
-  store->for_each_piece(e.message, [&](std::span<const std::uint8_t> bytes) {
-    if (skip >= bytes.size()) {
-      skip -= static_cast<std::uint32_t>(bytes.size());
-      return;
-    }
+  for (std::uint32_t p = seg.piece; left != 0; p = store->piece(p).next) {
+    const std::span<const std::uint8_t> bytes = store->bytes_of(store->piece(p));
     const auto use = bytes.subspan(skip, std::min<std::size_t>(left, bytes.size() - skip));
     seg.crc = crc32c(use, seg.crc);
     left -= static_cast<std::uint32_t>(use.size());
     skip = 0;
-  });
+  }
 
-  if (++e.cut == e.segments) l.lengthy.pop(entries);
+  if (++e.cut == e.segments) l.lengthy.remove(entries, entry, before);
   s.segments_live |= place_bit(c * kRowMost + at);
   s.segments_fresh |= place_bit(c * kRowMost + at);
   return true;
@@ -241,10 +263,10 @@ void Endpoint::State::write_segment(const OutSegment& seg, std::uint32_t from, s
     from = stop;
   }
   if (from < end && from < body_end) {
-    std::uint32_t skip = seg.offset + from - PTL_RECORD_BYTES;
+    std::uint32_t skip = seg.skip + from - PTL_RECORD_BYTES;
     std::uint32_t left = std::min(end, body_end) - from;
     from += left;
-    for (std::uint32_t p = store->at(entries[seg.entry].message).first_piece; p != kNil && left != 0;) {
+    for (std::uint32_t p = seg.piece; p != kNil && left != 0;) {
       const Piece& piece = store->piece(p);
       p = piece.next;
       if (skip >= piece.length) {
@@ -369,21 +391,30 @@ bool Endpoint::State::tell_gone(Session& s, std::uint32_t lane, std::uint32_t nu
   return enqueue_control(s, PTL_C_GONE, body, true);
 }
 
-// BUSY for a long message: what is not cut never will be, and what is open at the peer is given up.
+// BUSY for a long message: what is not cut never will be, and what is open at the peer is given up. The same when what
+// is sent while it comes will never be whole.
 void Endpoint::State::message_refused(Session& s, std::uint32_t lane, std::uint32_t number) {
   if (lane == kControlLane || lane >= kLanes) return;
-  std::uint32_t entry = kNil;
+  for (std::uint32_t i = s.lanes_out[lane].lengthy.head; i != kNil; i = entries[i].next) {
+    if (entries[i].number == number && entries[i].cut == 0) return;  // the peer cannot know of it
+  }
+  withdraw(s, lane, number);
+}
+
+void Endpoint::State::withdraw(Session& s, std::uint32_t lane, std::uint32_t number) {
   bool curtailed = false;  // some of it was never cut
   OutLane& l = s.lanes_out[lane];
-  if (!l.lengthy.empty() && entries[l.lengthy.head].number == number && entries[l.lengthy.head].cut != 0) {
-    entry = l.lengthy.pop(entries);  // only the first of the queue can have begun
+  std::uint32_t entry = l.lengthy.head, before = kNil;
+  for (; entry != kNil && entries[entry].number != number; entry = entries[entry].next) before = entry;
+  if (entry != kNil) {
+    l.lengthy.remove(entries, entry, before);
     OutEntry& e = entries[entry];
-    for (std::uint32_t i = e.cut; i < e.segments; ++i) {
+    for (std::uint32_t i = e.cut; i < e.here; ++i) {
       const std::uint32_t part = part_bytes(e.length, i);
       --s.classes_out[class_of(part)].queued;
       l.lengthy_bytes -= part;
     }
-    e.segments = e.cut;
+    e.segments = e.here = e.cut;
     curtailed = true;
   }
   std::uint64_t passed = 0;  // whose tickets are over: nothing more will free them
@@ -437,7 +468,7 @@ void Endpoint::State::free_segment(Session& s, std::uint32_t place) {
 
 void Endpoint::State::drop_out_segments(Session& s) {
   while (s.segments_live != 0) free_segment(s, static_cast<std::uint32_t>(std::countr_zero(s.segments_live)));
-  for (OutLane& lane : s.lanes_out) {
+  for (OutLane& lane : s.lanes_out) {  // which takes it out of the list of those that grow
     while (!lane.lengthy.empty()) release_entry(s, lane.lengthy.pop(entries));
   }
 }

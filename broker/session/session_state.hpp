@@ -51,7 +51,8 @@ struct OutEntry {
   std::uint32_t epoch = 0;
   std::uint32_t number = 0;
   std::uint32_t length = 0;
-  std::uint16_t segments = 0;  // long messages: how many, cut, done
+  std::uint16_t segments = 0;  // long messages: how many, here (of a message that is still coming), cut, done
+  std::uint16_t here = 0;
   std::uint16_t cut = 0;
   std::uint16_t done = 0;
   std::uint8_t lane = 0;
@@ -85,6 +86,8 @@ struct InItem {
   std::uint32_t topic = 0, publisher = 0, number = 0, epoch = 0;
   std::uint8_t lane = 0;
   bool repaired = false;
+  Incoming::Stage stage = Incoming::Stage::whole;
+  std::uint64_t waited_ns = 0;
 };
 
 // What both ends tell each other inside the handshake, sealed.
@@ -122,10 +125,10 @@ struct OutSegment {
   std::uint32_t ticket = 0;      // 0: none (the place is free when it has no entry either)
   std::uint32_t generation = 0;  // counted at each cut, for what old packets still name
   std::uint32_t entry = kNil;
-  std::uint32_t bytes = 0;   // record header and trailer included
-  std::uint32_t offset = 0;  // of its payload in the message
-  std::uint32_t crc = 0;     // of all but the trailer
-  std::uint32_t fresh = 0;   // next fragment never sent
+  std::uint32_t bytes = 0;               // record header and trailer included
+  std::uint32_t piece = kNil, skip = 0;  // where its payload begins in the message
+  std::uint32_t crc = 0;                 // of all but the trailer
+  std::uint32_t fresh = 0;               // next fragment never sent
   std::uint32_t fragments = 0;
   std::uint32_t size = 0;   // of a fragment: that of its cut, whatever the path takes by now
   std::uint16_t index = 0;  // of the segment in its message
@@ -175,6 +178,7 @@ struct InMessage {
   std::uint32_t reserved_blocks = 0;
   bool copied = false;  // into blocks, since slots are scarce
   bool repaired = false;
+  bool given = false;  // to the engine, before it is whole
 };
 
 inline std::uint32_t record_lane(const ptl_record& r) {
@@ -291,7 +295,12 @@ struct Session {
   std::uint64_t segments_live = 0;  // bits: row slots in use, class * kRowMost + place
   std::uint64_t segments_fresh = 0, segments_resend = 0;
   std::uint32_t cut_order = 0;
-  Queue partial;  // InMessages
+  Queue partial;         // InMessages
+  bool growing = false;  // in the endpoint's list of that name, which outlives the session
+  bool ending = false;
+  // A long message that finds no memory to begin: when it first asked, and last.
+  std::uint32_t starved_number = 0, starved_lane = 0;
+  std::uint64_t starved_since_ns = 0, starved_asked_ns = 0;
   std::uint64_t segments_retry_ns = 0;
   std::uint64_t round_ns = 0, round_bytes = 0, round_bytes_before = 0;  // segment bytes that came in a round trip
   bool grants_dirty = false;

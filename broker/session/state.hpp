@@ -60,6 +60,7 @@ struct Endpoint::State {
   SessionOptions client_options;
   bool draining = false;
   bool admits_explicitly = false;
+  bool gives_early = false;
   InterestState interest;
 
   session::TimerHeap work;  // by session slot: when poll_transmit has something to do
@@ -83,9 +84,10 @@ struct Endpoint::State {
   // Sessions that wait for slots, round robin: see grants.cpp.
   session::Ring<std::uint32_t> want_slots[PTL_CLASSES], begun_wants[PTL_CLASSES];
   session::Ring<std::uint32_t> keep_wants[PTL_CLASSES], keepers[PTL_CLASSES];
-  session::Ring<std::uint32_t> dirty_grants;       // sessions with a GRANT to be told
-  std::uint32_t reserved_slots[PTL_CLASSES] = {};  // promised to long messages that have begun
-  std::uint32_t reserved_blocks = 0;
+  session::Ring<std::uint32_t> dirty_grants;  // sessions with a GRANT to be told
+  // Sessions that send a message of which segments are still to come (segments_early.cpp).
+  std::uint32_t* growing = nullptr;
+  std::uint32_t growing_count = 0;
   bool entries_wanted = false;         // somebody was refused for want of entries
   std::uint32_t waiting_segments = 0;  // whole, but no memory to take them
   std::uint64_t resets_window_ns = 0;
@@ -213,13 +215,23 @@ struct Endpoint::State {
   bool cut_again(Session& s, std::uint32_t slot_class);
   bool tell_gone(Session& s, std::uint32_t lane, std::uint32_t number);
   void message_refused(Session& s, std::uint32_t lane, std::uint32_t number);
+  void withdraw(Session& s, std::uint32_t lane, std::uint32_t number);
   void free_segment(Session& s, std::uint32_t place);
   void drop_out_segments(Session& s);
+
+  // segments_early.cpp
+  void give_early(Session& s, InMessage& m);
+  void ask_for_memory(Session& s, const ptl_record& record);
+  bool offer_segments(Session& s);
+  void note_growing(Session& s);
+  void message_grew();
+  void message_broke(MessageId message);
 
   // segments_in.cpp
   Drop receive_fragment(Session& s, const ptl_frame& frame, std::span<const std::uint8_t> payload);
   Drop segment_whole(Session& s, std::uint32_t slot_class, std::uint32_t ticket);
   bool take_segment(Session& s, std::uint32_t slot_class, std::uint32_t ticket);  // false: no memory now
+  bool slots_for(std::uint32_t length, std::uint32_t slot_class, std::uint32_t* slots) const;
   InMessage* partial_of(Session& s, const ptl_record& record, std::uint32_t slot_class, std::uint32_t& index);
   bool append_segment(InMessage& m, std::uint32_t slot_class, std::uint32_t slot, std::uint32_t bytes);
   void finish_partial(Session& s, std::uint32_t index);
@@ -230,7 +242,6 @@ struct Endpoint::State {
   bool receive_want(Session& s, std::uint32_t slot_class, std::uint32_t last_wanted);
   bool receive_abandon(Session& s, std::uint32_t slot_class, std::uint32_t ticket);
   std::uint32_t free_slots(std::uint32_t slot_class) const;
-  std::uint32_t free_blocks() const;
   std::uint32_t grant_window(const Session& s, std::uint32_t slot_class) const;
   bool wants_grant(const Session& s, std::uint32_t slot_class) const;
   bool may_keep_grant(const Session& s, std::uint32_t slot_class) const;

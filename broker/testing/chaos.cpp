@@ -77,6 +77,12 @@ class Life {
       w.detach_ns = 1'500 * kMilli;
       w.retain_ns = kSecond;
     }
+    if (options.longest != 0) {  // retained to the end, so that no gap has an excuse
+      for (Limits* l : {&w.broker_limits, &w.client_limits}) {
+        l->large_slots = 512;
+        l->small_blocks = 32'768;
+      }
+    }
     if (options.tight) tighten(w.broker_limits, w.client_limits);
     return w;
   }
@@ -132,6 +138,8 @@ class Life {
     const std::uint64_t kind = draw_.below(60);
     std::uint32_t bytes = static_cast<std::uint32_t>(draw_.between(1, 300));
     if (options_.long_messages && kind == 0) bytes = static_cast<std::uint32_t>(draw_.between(1'201, 70'000));
+    if (options_.longest != 0 && kind == 1)
+      bytes = static_cast<std::uint32_t>(draw_.between(200'000, options_.longest));
     const std::uint64_t topic = draw_.below(4);
     w_.publish(c.node, topic_name(topic), bytes, lane_of(topic));
   }

@@ -16,6 +16,7 @@ struct ChaosOptions {
   std::uint32_t skews = 2;     // wall clocks that jump by up to ten seconds, either way
   std::uint32_t replaced = 1;  // clients that stand still, are started again elsewhere, and then come back
   bool long_messages = true;
+  std::uint32_t longest = 0;  // some messages are up to this long, far beyond the usual 70,000 bytes; 0: none
   bool tight = false;         // limits so small that every bound is met
   bool short_memory = false;  // retention and detach bound shorter than outages: gaps are in order, disorder is not
   std::uint64_t rate_bps = 0;

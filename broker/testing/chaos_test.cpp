@@ -57,6 +57,16 @@ TEST(Chaos, ShortMemory) {
   search("Chaos.ShortMemory", options, 45);
 }
 
+// Each takes a quarter of a second and more on each hop, so faults meet it half-way.
+TEST(Chaos, LongMessages) {
+  ChaosOptions options;
+  options.longest = 500'000;
+  options.rate_bps = 16'000'000;
+  options.kills = 2;
+  options.faults = 10;
+  search("Chaos.LongMessages", options, 12);
+}
+
 TEST(Chaos, TheSameSeedTwice) {
   const ChaosResult one = chaos(3, {}), two = chaos(3, {});
   EXPECT_EQ(one.trace, two.trace);

@@ -1,0 +1,180 @@
+// Cut-through: a long message (kEarlySegments and more) leaves for each downstream as its segments come in, beside the
+// log. The log itself, and with it admission, order, retention, RESUME and `delivered`, knows whole messages only:
+//   begun    the endpoint tells of the first segment, when memory for all of it is set aside. Each downstream to which
+//            the log would send it next (its sequence follows on the log's, and all of the log before it has been sent)
+//            is sent it at once, under a session message number that is noted here; who has no room is tried again
+//   whole    it is admitted like any other, and its entry stands in the log: accepted. Whoever comes to that entry and
+//            has a number noted is not sent it again: its `delivered` is that number's, or that of the newest number of
+//            the same topic in flight, whichever is later, since `delivered` is cumulative and releases in log order
+//   broken   its session ends, or its sender withdraws it: every endpoint that sends it has withdrawn it already
+//            (segments_early.cpp), nobody has seen a part of it, and the log never knew it: it was never accepted. It
+//            comes again whole, in a later session, or never
+//   dropped  a downstream's session ends, or it is let go: the numbers are forgotten, and it gets the message from the
+//            log
+// A message for which no memory can be set aside is refused: BUSY with a time, and the GAP in its place, at its first
+// segment; a peer's waits instead, in its sender's log.
+#include <algorithm>
+
+#include "broker/engine/core.hpp"
+
+namespace portolan::broker::core {
+namespace {
+
+constexpr std::uint64_t kStarvedNs = 100'000'000;  // since the first segment came
+
+}  // namespace
+
+std::uint32_t Core::through_of(std::uint32_t slot, std::uint32_t lane, std::uint32_t number) const {
+  for (std::uint32_t i = 0; through_used_ != 0 && i < through_bound_; ++i) {
+    const Through& t = throughs_[i];
+    if (t.used && t.entry == kNil && t.slot == slot && t.lane == lane && t.number == number) return i;
+  }
+  return kNil;
+}
+
+void Core::free_through(Through& t) {
+  if (t.message != kNil) store_.release(t.message);
+  std::fill_n(&through_number(static_cast<std::uint32_t>(&t - throughs_), 0), limits_.downstreams, 0u);
+  t = Through{};
+  --through_used_;
+}
+
+void Core::on_begun(std::uint32_t slot, const Incoming& in) {
+  const std::uint32_t s = stream_of(slot, in.publisher);
+  std::uint32_t at = kNil;
+  if (s < kPastAlias && !awaits_cursor(s) && in.sequence > log_.stream(s).contiguous &&
+      log_.find(s, in.sequence) == kNil && !store_.at(in.message).broken) {
+    for (std::uint32_t i = 0; i < through_bound_ && at == kNil; ++i) {
+      Through& t = throughs_[i];
+      if (t.used && t.entry != kNil && log_.entry(t.entry).serial != t.serial) free_through(t);  // not owed any more
+      if (!t.used) at = i;
+    }
+  }
+  if (at == kNil) return store_.release(in.message);
+  const Stream& stream = log_.stream(s);
+  Message& message = store_.at(in.message);
+  message.key = message_key(log_.topic(stream.topic).hash, stream.publisher, stream.incarnation, in.sequence);
+  message.sequence = in.sequence;
+  message.stream = s;
+  message.time_ns = now_.mono_ns;
+  Through& t = throughs_[at];
+  t.used = true;
+  t.message = in.message;
+  t.sequence = in.sequence;
+  t.slot = slot;
+  t.lane = data_lane(in.lane);
+  t.number = in.number;
+  t.stream = s;
+  t.stream_serial = stream.serial;
+  ++through_used_;
+}
+
+// With what has just been taken in and sent, those may have their turn who could not be sent it before.
+void Core::run_throughs() {
+  for (std::uint32_t i = 0; through_used_ != 0 && i < through_bound_; ++i) {
+    const Through& t = throughs_[i];
+    if (!t.used || t.entry != kNil || store_.at(t.message).broken) continue;
+    const Stream& stream = log_.stream(t.stream);
+    if (stream.serial != t.stream_serial || stream.contiguous + 1 != t.sequence) continue;
+    owing_.for_each(stream.topic, [&](std::uint32_t d) { start_through(i, d); });
+  }
+}
+
+void Core::start_through(std::uint32_t through, std::uint32_t d) {
+  const Through& t = throughs_[through];
+  const std::uint32_t s = t.stream, topic = log_.stream(s).topic;
+  Downstream& down = downstreams_[d];
+  Lag& l = lag(d, topic);
+  const Lane lane = log_.topic(topic).lane;  // which need not be the one that it came on
+  DownLane& dl = down.lanes[data_lane(lane)];
+  std::uint32_t& number = through_number(through, d);
+  if (number != 0 || !l.attached || !l.sendable || l.sent != kNil || !may_send(d) || dl.blocked) return;
+  const std::uint32_t from = slots_[t.slot].downstream;
+  if (!passes(d, downstreams_[from].broker ? from : kNil) || catching_up_.test(d, s)) return;
+  if (cursor(d, s) == 0 || t.sequence < cursor(d, s) || dl.sent - dl.delivered >= down_ring_ - 1) return;
+  if (!announced_.test(d, s) && (room(d) <= kControlReserve || !nameable(d, s) || !announce(d, s))) return;
+  std::uint32_t given = 0;
+  const Outgoing out{t.message, l.alias, out_alias(d, s), t.sequence, 0};
+  switch (endpoint_.send(now_, slots_[down.slot].session, lane, out, given)) {
+    case SendResult::ok:
+      number = dl.sent = given;
+      in_flight(d, data_lane(lane), given) = {kNil, kNil, 0};
+      ++counters.delivered_out;
+      ++counters.sent_through;
+      break;
+    case SendResult::no_room:
+      dl.blocked = true;
+      break;
+    case SendResult::not_up:
+    case SendResult::too_long:  // its GAP is told when the log comes to it
+      break;
+  }
+}
+
+void Core::through_whole(std::uint32_t slot, const Incoming& in, std::uint32_t e) {
+  const std::uint32_t i = through_of(slot, data_lane(in.lane), in.number);
+  if (i == kNil) return;
+  Through& t = throughs_[i];
+  store_.release(t.message);
+  t.message = kNil;
+  t.entry = e;
+  t.serial = log_.entry(e).serial;
+}
+
+// It will never be whole, or nobody needs it: an upstream's numbers [first, last].
+void Core::through_over(std::uint32_t slot, std::uint32_t lane, std::uint32_t first, std::uint32_t last) {
+  for (std::uint32_t i = 0; through_used_ != 0 && i < through_bound_; ++i) {
+    Through& t = throughs_[i];
+    if (!t.used || t.entry != kNil || t.slot != slot || t.lane != lane || t.number - first > last - first) continue;
+    for (std::uint32_t d = 0; d < limits_.downstreams && store_.at(t.message).broken; ++d) {
+      if (through_number(i, d) != 0) ++counters.through_broken;
+    }
+    free_through(t);
+  }
+}
+
+// Sent already, under a number that is noted: from here on it is in flight like any other of its topic.
+bool Core::sent_through(std::uint32_t d, std::uint32_t e) {
+  for (std::uint32_t i = 0; through_used_ != 0 && i < through_bound_; ++i) {
+    Through& t = throughs_[i];
+    if (!t.used || t.entry != e || t.serial != log_.entry(e).serial) continue;
+    const std::uint32_t number = through_number(i, d);
+    if (number == 0) return false;
+    through_number(i, d) = 0;
+    const std::uint32_t* row = &through_number(i, 0);
+    if (std::all_of(row, row + limits_.downstreams, [](std::uint32_t n) { return n == 0; })) free_through(t);
+    const std::uint32_t topic = log_.entry(e).topic;
+    Lag& l = lag(d, topic);
+    const std::uint32_t lane = data_lane(log_.topic(topic).lane);
+    const DownLane& dl = downstreams_[d].lanes[lane];
+    if (static_cast<std::int32_t>(number - dl.delivered) <= 0 && l.inflight == 0) return true;
+    if (l.inflight != 0 && static_cast<std::int32_t>(l.newest - number) > 0) {
+      in_flight(d, lane, l.newest).entry = e;
+      return true;
+    }
+    in_flight(d, lane, number) = {topic, e, l.epoch};
+    ++l.inflight;
+    l.newest = number;
+    return true;
+  }
+  return false;
+}
+
+void Core::forget_through(std::uint32_t d, std::uint32_t topic) {
+  for (std::uint32_t i = 0; through_used_ != 0 && i < through_bound_; ++i) {
+    if (throughs_[i].used && (topic == kNil || log_.stream(throughs_[i].stream).topic == topic))
+      through_number(i, d) = 0;
+  }
+}
+
+// No memory for a long message to begin: what is only retained gives way, or whoever owes it for too long.
+void Core::on_starved(std::uint32_t slot, const Incoming& in) {
+  if (number_at(slot, data_lane(in.lane), in.number).serial != 0) return;  // refused already
+  relieve_memory(in.length);
+  const std::uint32_t s = stream_of(slot, in.publisher);
+  if (in.waited_ns < kStarvedNs || downstreams_[slots_[slot].downstream].broker || s >= kPastAlias) return;
+  if (endpoint_.room_for_long(in.length)) return;  // it begins now
+  refuse(slot, in, s, RefuseReason::memory_full);
+}
+
+}  // namespace portolan::broker::core
