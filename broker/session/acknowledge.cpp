@@ -191,8 +191,8 @@ std::uint32_t Endpoint::State::write_heartbeat(Session& s, std::uint8_t* payload
   } else {
     // After sixteen without any answer the path is dead rather than slow: go over to the idle interval.
     ++s.heartbeat_nth;
-    s.heartbeat_due_ns = now.mono_ns + (s.heartbeat_nth < 16 ? s.rtt.heartbeat(s.heartbeat_nth)
-                                                             : std::max(s.rtt.heartbeat(2), s.idle_ns / 4));
+    s.heartbeat_due_ns = now.mono_ns + (s.heartbeat_nth < 16 ? s.rtt.heartbeat(s.heartbeat_nth, kNever)
+                                                             : std::max(s.rtt.heartbeat(2, kNever), s.idle_ns / 4));
   }
   return sizeof body;
 }

@@ -218,17 +218,29 @@ TEST(TimerHeap, GivesTheEarliestAndTiesToTheLowerIndex) {
 TEST(Rtt, HeartbeatsFollowTheTable) {
   Rtt rtt;
   for (int i = 0; i < 50; ++i) rtt.sample(4 * kMs);
-  EXPECT_EQ(rtt.heartbeat(0), kMs / 2);
-  EXPECT_EQ(rtt.heartbeat(1), 2 * kMs);
-  EXPECT_EQ(rtt.heartbeat(2), 4 * kMs);
+  EXPECT_EQ(rtt.heartbeat(0, 4 * kMs), kMs / 2);
+  EXPECT_EQ(rtt.heartbeat(1, 4 * kMs), 2 * kMs);
+  EXPECT_EQ(rtt.heartbeat(2, 4 * kMs), 4 * kMs);
   Rtt near, far;
   for (int i = 0; i < 50; ++i) {
     near.sample(100'000);
     far.sample(200 * kMs);
   }
-  EXPECT_EQ(near.heartbeat(0), 250'000u);
-  EXPECT_EQ(near.heartbeat(5), 250'000u);
-  EXPECT_EQ(far.heartbeat(0), kMs);
+  EXPECT_EQ(near.heartbeat(0, 100'000), 250'000u);
+  EXPECT_EQ(near.heartbeat(5, 100'000), 250'000u);
+  EXPECT_EQ(far.heartbeat(0, 200 * kMs), kMs);
+}
+
+// A line at its limit was filled by heartbeats: one behind each message, as large as the message.
+TEST(Rtt, HeartbeatsTakeTheirTimeBehindAQueue) {
+  Rtt rtt;
+  for (int i = 0; i < 50; ++i) rtt.sample(60 * kMs);
+  EXPECT_EQ(rtt.heartbeat(0, 60 * kMs), kMs);
+  EXPECT_EQ(rtt.heartbeat(0, 59 * kMs), kMs);
+  EXPECT_EQ(rtt.heartbeat(0, 40 * kMs), 10 * kMs);  // half of what waits
+  EXPECT_EQ(rtt.heartbeat(0, 20 * kMs), 15 * kMs);  // a quarter of the round trip, no more
+  EXPECT_EQ(rtt.heartbeat(0, 80 * kMs), kMs);
+  EXPECT_EQ(rtt.heartbeat(1, 20 * kMs), 30 * kMs);
 }
 
 TEST(Bodies, KeepAndGiveBack) {

@@ -17,7 +17,7 @@ constexpr std::uint64_t kDefaultRttNs = 100 * kMs;
 constexpr std::uint64_t kPacingMargin = 99;
 constexpr std::uint64_t kProducts = 190;  // in flight: two, less what acknowledgements and headers add on the wire
 constexpr std::uint64_t kStartupGain = 277, kDrainGain = 35, kDownGain = 75;
-constexpr std::uint32_t kUpGain = 125, kUpGainMost = 200;
+constexpr std::uint32_t kUpGain = 125, kUpGainMost = 200, kUpPackets = 6;
 
 std::uint64_t bits_per_second(std::uint64_t bytes, std::uint64_t interval_ns) {
   return bytes * 8'000'000'000 / std::max<std::uint64_t>(interval_ns, 1'000);
@@ -125,7 +125,13 @@ void RateModel::sample() {
 
 void RateModel::end_of_round(std::uint64_t now_ns) {
   const std::uint64_t queue_ns = now_rtt_queue();
-  const bool standing = round_.rtt_ns != ~0ull && queue_ns > std::max(min_rtt_ns_ / 4, 2 * kMs) && !round_.app_limited;
+  const bool queue = round_.rtt_ns != ~0ull && queue_ns > std::max(min_rtt_ns_ / 4, 2 * kMs);
+  // Who sends this much through a queue that stands is limited by it, whatever else it may have to send; of less,
+  // jitter could say the same.
+  const bool much = round_.delivered >= std::uint64_t{kTrainPackets} * packet_bytes_;
+  busy_rounds_ = queue && much ? busy_rounds_ + 1 : 0;
+  if (busy_rounds_ >= 4) round_.app_limited = false;
+  const bool standing = queue && !round_.app_limited;
   // A burst of loss says as little of the rate as too little to send does: the estimate waits for better rounds.
   limited_round_ = round_.app_limited || round_.lost > round_.delivered;
   if (!limited_round_) judge_startup(standing);
@@ -232,7 +238,7 @@ void RateModel::advance(std::uint64_t now_ns, bool round_over) {
       if (round_over && limited_round_) rounds_here_ = 0;
       if (round_over && rounds_here_ >= cruise_rounds_) {
         before_up_bps_ = path_bps();
-        up_gain_ = kUpGain;
+        up_gain_ = first_gain();
         begin(Phase::up);
       }
       break;
@@ -256,6 +262,14 @@ void RateModel::advance(std::uint64_t now_ns, bool round_over) {
       probe_rtt(now_ns);
       break;
   }
+}
+
+// What a share of the rate adds is the same share of each session's, and so is what a full path takes from each: two
+// unequal sessions would stay so. A few packets more for each are more to the smaller one, and make them equal in time.
+std::uint32_t RateModel::first_gain() const {
+  const std::uint64_t bdp = std::max<std::uint64_t>(product(path_bps()), packet_bytes_);
+  const std::uint64_t packets = 100 * std::uint64_t{kUpPackets} * packet_bytes_ / bdp;
+  return static_cast<std::uint32_t>(std::clamp<std::uint64_t>(100 + packets, kUpGain, kUpGainMost));
 }
 
 void RateModel::track_min_rtt(std::uint64_t now_ns) {

@@ -73,6 +73,7 @@ class RateModel {
   void judge_queue(std::uint64_t now_ns, bool standing);
   void limit_path(std::uint64_t bps);
   void advance(std::uint64_t now_ns, bool round_over);
+  std::uint32_t first_gain() const;
   void track_min_rtt(std::uint64_t now_ns);
   void begin_probe_rtt(std::uint64_t now_ns, bool early);
   void probe_rtt(std::uint64_t now_ns);
@@ -117,7 +118,8 @@ class RateModel {
   std::uint32_t up_gain_ = 0;        // percent
   std::uint64_t before_up_bps_ = 0;  // 0: the last probe has been judged
   std::uint32_t standing_rounds_ = 0;
-  bool draining_ = false;  // after the path was found slower: no more than one product in flight
+  std::uint32_t busy_rounds_ = 0;  // in a row with a queue and much delivered, though limited by what was offered
+  bool draining_ = false;          // after the path was found slower: no more than one product in flight
   bool probe_early_ = false;
   std::uint64_t probe_until_ns_ = 0, probe_rtt_ns_ = ~0ull, probe_before_ns_ = 0, probed_at_ns_ = 0;
 

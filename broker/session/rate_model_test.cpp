@@ -206,6 +206,23 @@ TEST(RateModel, TwoSessionsShareFairly) {
   }
 }
 
+// Once 80 to 20 for as long as it lasted: who offered less than the path carries, but more than a half of it, was never
+// thought to be limited by it; and where both lose and win in proportion, nobody comes nearer to the other.
+TEST(RateModel, WhoCameFirstAndOffersMostOfThePathYieldsAHalfOfIt) {
+  for (const std::uint64_t offered : {6'000'000ull, 7'500'000ull, 9'000'000ull}) {
+    Bottleneck b({10'000'000, 20 * kMs, 1'000'000, 0, 0}, 2);
+    b.flows[0].offered_bps = offered;
+    b.flows[1].begin_ns = 3 * kSec;
+    b.run_until(7 * kSec);
+    const std::uint64_t x0 = b.flows[0].came_bytes, y0 = b.flows[1].came_bytes;
+    b.run_until(17 * kSec);
+    const double x = static_cast<double>(b.flows[0].came_bytes - x0),
+                 y = static_cast<double>(b.flows[1].came_bytes - y0);
+    EXPECT_GE((x + y) * (x + y) / (2 * (x * x + y * y)), 0.9) << offered << ": " << x << " " << y;
+    EXPECT_GE(percent(b, 0, x0, 10 * kSec) + percent(b, 1, y0, 10 * kSec), 90u);
+  }
+}
+
 TEST(RateModel, FollowsAStepDownWithinTwoSeconds) {
   Bottleneck b({10'000'000, 20 * kMs, 62'500, 0, 0}, 1);
   b.run_until(5 * kSec + 7 * kMs);

@@ -32,9 +32,14 @@ class Rtt {
   // Until an answer that was not lost must have come: reports and the last-resort timer.
   std::uint64_t answer() const { return smoothed_ + std::max<std::uint64_t>(4 * variance_, kMillisecond); }
   std::uint64_t ack_delay() const { return std::max(smoothed_ / 4, 50 * kMicrosecond); }
-  // Heartbeats after the last unacknowledged data: the first, the second, all others.
-  std::uint64_t heartbeat(std::uint32_t nth) const {
-    if (nth == 0) return std::clamp(smoothed_ / 8, 250 * kMicrosecond, kMillisecond);
+  // Heartbeats after the last unacknowledged data: the first, the second, all others. Behind a queue the first one
+  // takes its time, since what it adds waits there as well, and the next message may make it needless. Never longer
+  // than a quarter of the round trip: with the wait before a gap is reported a lone loss is then mended in 1.5.
+  std::uint64_t heartbeat(std::uint32_t nth, std::uint64_t least_rtt_ns) const {
+    if (nth == 0) {
+      const std::uint64_t queue = smoothed_ - std::min(smoothed_, least_rtt_ns);
+      return std::max(std::clamp(smoothed_ / 8, 250 * kMicrosecond, kMillisecond), std::min(queue / 2, smoothed_ / 4));
+    }
     return std::max(nth == 1 ? smoothed_ / 2 : smoothed_, 250 * kMicrosecond);
   }
 

@@ -126,7 +126,7 @@ bool Endpoint::State::build(Session& s, Transmit& out) {
   if (s.heartbeat_due_ns <= now.mono_ns && s.heartbeat_nth == 0 && s.waited && s.data_open != 0 && s.rate.may_send() &&
       now.mono_ns < s.heartbeat_last_ns + s.idle_ns) {
     // More data leaves as soon as the pacer lets it, and says as much: only what is last needs a heartbeat behind it.
-    s.heartbeat_due_ns = std::max(now.mono_ns, s.pacer.ready_at()) + s.rtt.heartbeat(0);
+    s.heartbeat_due_ns = std::max(now.mono_ns, s.pacer.ready_at()) + s.rtt.heartbeat(0, kNever);
   }
   if (s.heartbeat_due_ns <= now.mono_ns) {
     const std::uint32_t bytes = write_heartbeat(s, payload);
@@ -282,9 +282,11 @@ void Endpoint::State::note_data_sent(Session& s) {
     s.resort_shift = 0;
   }
   s.heartbeat_nth = 0;
+  // A window that is full waits for answers: nothing to be gained there by asking late.
+  const bool more = short_waits(s) || fragment_waits(s);
+  const std::uint64_t wait = s.rtt.heartbeat(0, more ? kNever : s.rate.min_rtt_ns());
   // Data that never pauses must not put it off for ever: it carries the interest.
-  s.heartbeat_due_ns =
-      std::min(now.mono_ns + s.rtt.heartbeat(0), std::max(now.mono_ns, s.heartbeat_last_ns + s.idle_ns));
+  s.heartbeat_due_ns = std::min(now.mono_ns + wait, std::max(now.mono_ns, s.heartbeat_last_ns + s.idle_ns));
 }
 
 bool Endpoint::State::lane_has_room(Session& s, std::uint32_t lane, bool lengthy) {

@@ -1,9 +1,11 @@
-"""The same load over TCP: it all arrives, repeats to the byte, and on a line that loses in bursts our 99th percentile is ahead of
-TcpBbr's and TcpCubic's, for each family of topics."""
+"""The same load over TCP: it all arrives and repeats to the byte. On lines that lose in bursts, with and without a mobile network's ups
+and downs, our 99th percentile is ahead of TcpBbr's and TcpCubic's for each family of topics, and where there is more to send than the
+line carries more comes through: medians over seeds, since a burst at the wrong time costs any of them more than their difference."""
 
 import json
 import os
 import pathlib
+import statistics
 import subprocess
 import sys
 import unittest
@@ -20,23 +22,45 @@ class Tcp(agree_test.Runs):
         self.assertEqual(0, done.returncode, done.stderr)
         return out
 
-    def test_lossy_radio_beside_tcp(self):
+    def test_one_run_beside_tcp(self):
         run = self.run_it("lossy-radio.yaml", "full")
         tcp = [self.baseline("lossy-radio.yaml", kind, kind) for kind in ("bbr", "cubic")]
         compare = agree_test.ROOT / "scripts" / "report" / "tcp_compare.py"
         done = subprocess.run([sys.executable, compare, run, *tcp, "--out", self.folder / "out"], stdout=subprocess.PIPE,
                               text=True, timeout=120, env=os.environ)
         self.assertEqual(0, done.returncode)
-        print(done.stdout)
         found = json.loads((self.folder / "out" / "tcp.json").read_text())
         self.assertEqual({"Portolan", "TCP BBR", "TCP Cubic"}, set(found))
         for family, ours in found["Portolan"].items():
             for other in ("TCP BBR", "TCP Cubic"):
                 self.assertEqual(ours["deliveries"], found[other][family]["deliveries"])
-                self.assertLess(ours["p99_ns"], found[other][family]["p99_ns"], (family, other))
-                self.assertGreaterEqual(ours["goodput_bytes_per_s"], found[other][family]["goodput_bytes_per_s"])
         self.assertGreater((self.folder / "out" / "tcp.png").stat().st_size, 10_000)
         self.assertTrue((self.folder / "out" / "tcp.csv").exists())
+
+    def test_radio_beside_tcp(self):
+        scenarios = agree_test.ROOT / "scenarios"
+        seeds = agree_test.ROOT / "scripts" / "report" / "tcp_seeds.py"
+        done = subprocess.run([sys.executable, seeds, scenarios / "lossy-radio.yaml", scenarios / "tests" / "radio-trace.yaml",
+                               "--full", scenarios / "tests" / "radio-full.yaml", "--seeds", "5", "--out", self.folder / "seeds"],
+                              stdout=subprocess.PIPE, text=True, timeout=500, env=os.environ)
+        self.assertEqual(0, done.returncode)
+        print(done.stdout)
+        found = json.loads((self.folder / "seeds" / "tcp.json").read_text())
+        self.assertEqual({"lossy-radio", "radio-trace", "radio-full"}, set(found))
+        for scenario, families in found.items():
+            for family, transports in families.items():
+                median = {name: {key: statistics.median(figures[key]) for key in ("p99_ns", "goodput_bytes_per_s")}
+                          for name, figures in transports.items()}
+                ours = median.pop("Portolan")
+                self.assertEqual({"TCP BBR", "TCP Cubic"}, set(median))
+                for name, other in median.items():
+                    with self.subTest(scenario=scenario, family=family, beside=name):
+                        self.assertLess(ours["p99_ns"], other["p99_ns"])
+                        if scenario == "radio-full":
+                            self.assertGreater(ours["goodput_bytes_per_s"], other["goodput_bytes_per_s"])
+                        else:  # it all fits: who brings more in the load's own time can only be a delivery or two ahead
+                            self.assertGreaterEqual(ours["goodput_bytes_per_s"], other["goodput_bytes_per_s"])
+        self.assertGreater((self.folder / "seeds" / "tcp.png").stat().st_size, 10_000)
 
     def test_again(self):
         one, other = (self.baseline("lossy-radio.yaml", "bbr", f"again-{n}") for n in "ab")
