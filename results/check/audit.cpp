@@ -277,7 +277,7 @@ void AuditJudge::judge_peers(const RecordFile& file, const Book& book) {
     const auto at = book.peers.find(run_.plan.processes[peer].id);
     Ns quiet_since = life->from;
     bool away = false;
-    for (const Interval& i : timeline_.chain(me, peer, peer)) {
+    for (const Interval& i : timeline_.session(me, peer)) {
       if (i.from < close && i.to > quiet_since) quiet_since = i.to;
       away = away || (i.from < close && i.to >= close);
     }

@@ -34,7 +34,8 @@ class ExpectationJudge {
     std::vector<bool> gaps_named(run_.plan.topics.size(), false);
     for (const plan::Expectation& e : run_.plan.expectations) {
       if (e.kind == ExpectKind::gaps) {
-        for (Index t = 0; t < gaps_named.size(); ++t) gaps_named[t] = gaps_named[t] || covers(e, t);
+        const std::vector<bool> topics = covered(run_.plan, e);
+        for (Index t = 0; t < gaps_named.size(); ++t) gaps_named[t] = gaps_named[t] || topics[t];
       }
       out_.push_back(measure(e));
       report(out_.back());
@@ -44,16 +45,11 @@ class ExpectationJudge {
   }
 
  private:
-  bool covers(const plan::Expectation& e, Index topic) const {
-    const plan::Topic& t = run_.plan.topics[topic];
-    return (e.tenant == plan::kNone || e.tenant == t.tenant) &&
-           plan::filter_matches(e.filter.empty() ? "#" : e.filter, t.name);
-  }
-
   Counts counts(const plan::Expectation& e) const {
     Counts sum;
-    for (Index t = 0; t < run_.plan.topics.size(); ++t) {
-      if (covers(e, t)) sum.add(delivery_.by_topic()[t]);
+    const std::vector<bool> topics = covered(run_.plan, e);
+    for (Index t = 0; t < topics.size(); ++t) {
+      if (topics[t]) sum.add(delivery_.by_topic()[t]);
     }
     return sum;
   }

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "scenarios/base/hash.hpp"
+
 namespace portolan::check {
 
 using record::Kind;
@@ -47,7 +49,9 @@ std::uint64_t LinkWay::peak_permille() const {
 std::uint64_t LinkWay::peak_bps() const {
   std::uint64_t peak = 0;
   for (const LinkSecond& s : seconds) {
-    if (s.to > s.from) peak = std::max(peak, s.carried * 8'000'000'000u / static_cast<std::uint64_t>(s.to - s.from));
+    if (s.to <= s.from) continue;
+    const auto bits = static_cast<unsigned_int128>(s.carried) * 8'000'000'000u;
+    peak = std::max(peak, static_cast<std::uint64_t>(bits / static_cast<std::uint64_t>(s.to - s.from)));
   }
   return peak;
 }

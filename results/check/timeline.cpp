@@ -239,7 +239,7 @@ const Intervals& Timeline::chain(Index home, Index broker, Index client) const {
   if (const auto at = chain_.find(key); at != chain_.end()) return at->second;
   Intervals out;
   const auto add = [&](const Intervals& part) { out.insert(out.end(), part.begin(), part.end()); };
-  const std::vector<Index> way = brokers_between(plan_, home, broker);
+  const std::vector<Index> way = plan::broker_way(plan_, home, broker);
   for (std::size_t i = 0; i < way.size(); ++i) {
     add(away_[way[i]]);
     if (i > 0) add(apart(way[i - 1], way[i]));
@@ -249,12 +249,18 @@ const Intervals& Timeline::chain(Index home, Index broker, Index client) const {
   return chain_.emplace(key, merged(std::move(out))).first->second;
 }
 
+Intervals Timeline::session(Index broker, Index peer) const {
+  Intervals out = away_[broker];
+  for (const Intervals* part : {&away_[peer], &apart(broker, peer)}) out.insert(out.end(), part->begin(), part->end());
+  return merged(std::move(out));
+}
+
 const Intervals& Timeline::impaired(Index home, Index broker, Index client) const {
   const auto key = std::tuple(home, broker, client);
   if (const auto at = impaired_.find(key); at != impaired_.end()) return at->second;
   Intervals out = chain(home, broker, client);
   const auto node = [&](Index process) { return plan_.processes[process].node; };
-  const std::vector<Index> way = brokers_between(plan_, home, broker);
+  const std::vector<Index> way = plan::broker_way(plan_, home, broker);
   for (std::size_t f = 0; f < plan_.faults.size(); ++f) {
     if (plan_.faults[f].kind != plan::FaultKind::degrade || !effects_[f].on) continue;
     bool crosses = ways_->crosses(f, node(broker), node(client));

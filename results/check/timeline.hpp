@@ -42,6 +42,8 @@ class Timeline {
   const Intervals& away(Index process) const { return away_[process]; }
   // When two processes had no path that works, or theirs was changing (the plan's convergence after a change).
   const Intervals& apart(Index a, Index b) const;
+  // When a session between two brokers could not stand.
+  Intervals session(Index broker, Index peer) const;
   // Union of the above over a chain of processes, each needing the next; hubs between two brokers are links of it.
   const Intervals& chain(Index home, Index broker, Index client) const;
   // The same, with degraded links on the way counted: what may make a backlog.

@@ -22,24 +22,6 @@ bool on_at(const Effect& e, Ns at) {
 
 }  // namespace
 
-std::vector<Index> brokers_between(const plan::Plan& plan, Index home, Index broker) {
-  const auto hub_of = [&](Index process) {
-    const plan::Process& p = plan.processes[process];
-    for (std::size_t i = 0; i < p.peers.size() && i < p.peer_roles.size(); ++i) {
-      if (p.peer_roles[i] == plan::PeerRole::hub) return p.peers[i];
-    }
-    return process;
-  };
-  const auto& peers = plan.processes[home].peers;
-  if (home == broker) return {home};
-  if (std::count(peers.begin(), peers.end(), broker) > 0) return {home, broker};
-  std::vector<Index> out;
-  for (const Index p : {home, hub_of(home), hub_of(broker), broker}) {
-    if (std::count(out.begin(), out.end(), p) == 0) out.push_back(p);
-  }
-  return out;
-}
-
 Ways::Ways(const plan::Plan& plan, const std::vector<Effect>& effects) : plan_(plan), effects_(effects) {
   at_node_.resize(plan.nodes.size());
   for (Index l = 0; l < plan.links.size(); ++l) {

@@ -18,11 +18,6 @@ struct Effect {
   std::optional<Ns> on, off;
 };
 
-// The brokers that a message passes from its home broker to a subscriber's, both included: straight where the two hold
-// a session, else by each leaf's hub. (A standby takes over for a hub that is gone; that it does is owed `settle`
-// after.)
-std::vector<Index> brokers_between(const plan::Plan& plan, Index home, Index broker);
-
 class Ways {
  public:
   // `effects` by fault, as they happened; they and the plan must outlive this.

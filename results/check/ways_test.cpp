@@ -107,11 +107,14 @@ TEST(Ways, LeavesReachEachOtherByTheirHubs) {
   role(leaf, {2, 0}, {PeerRole::hub, PeerRole::standby});
   role(leaf + 1, {2}, {PeerRole::hub});
   using Way = std::vector<Index>;
-  EXPECT_EQ(brokers_between(plan, 1, 1), (Way{1}));
-  EXPECT_EQ(brokers_between(plan, 0, 2), (Way{0, 2}));
-  EXPECT_EQ(brokers_between(plan, 1, leaf + 1), (Way{1, 0, 2, leaf + 1}));
-  EXPECT_EQ(brokers_between(plan, leaf, leaf + 1), (Way{leaf, 2, leaf + 1}));
-  EXPECT_EQ(brokers_between(plan, leaf + 1, 0), (Way{leaf + 1, 2, 0}));
+  EXPECT_EQ(plan::broker_way(plan, 1, 1), (Way{1}));
+  EXPECT_EQ(plan::broker_way(plan, 0, 2), (Way{0, 2}));
+  EXPECT_EQ(plan::broker_way(plan, 1, leaf + 1), (Way{1, 0, 2, leaf + 1}));
+  EXPECT_EQ(plan::broker_way(plan, leaf, leaf + 1), (Way{leaf, 2, leaf + 1}));
+  EXPECT_EQ(plan::broker_way(plan, leaf + 1, 0), (Way{leaf + 1, 2, 0}));
+  // A session to the standby stands idle while the hub lives: nothing goes over it.
+  EXPECT_EQ(plan::broker_way(plan, 1, 2), (Way{1, 0, 2}));
+  EXPECT_EQ(plan::broker_way(plan, 0, leaf), (Way{0, 2, leaf}));
 }
 
 }  // namespace

@@ -12,6 +12,7 @@ namespace {
 using plan::ExpectKind;
 
 constexpr std::uint64_t kMillion = 1'000'000;
+constexpr Ns kSecond = 1'000'000'000;
 
 std::int64_t share(unsigned_int128 part, unsigned_int128 whole) {  // ppm
   return static_cast<std::int64_t>(part * kMillion / whole);
@@ -28,18 +29,45 @@ Windows::Span Windows::window(const plan::Expectation& e) const {
   return {e.after_ns, e.until_ns > 0 ? e.until_ns : run_.plan.duration_ns};
 }
 
-bool Windows::covers(const plan::Expectation& e, Index topic) const {
-  const plan::Topic& t = run_.plan.topics[topic];
-  return (e.tenant == plan::kNone || e.tenant == t.tenant) &&
-         plan::filter_matches(e.filter.empty() ? "#" : e.filter, t.name);
+std::vector<bool> covered(const plan::Plan& plan, const plan::Expectation& e) {
+  std::vector<bool> out(plan.topics.size());
+  for (Index t = 0; t < out.size(); ++t) {
+    const plan::Topic& topic = plan.topics[t];
+    out[t] = (e.tenant == plan::kNone || e.tenant == topic.tenant) &&
+             plan::filter_matches(e.filter.empty() ? "#" : e.filter, topic.name);
+  }
+  return out;
+}
+
+// Streams and subscribers that the plan joins in the span, whether or not anything came: who starves counts, as 0.
+std::vector<Windows::Due> Windows::due(const std::vector<bool>& topics, Span span) const {
+  const plan::Plan& plan = run_.plan;
+  std::map<Index, std::vector<Index>> publishers;  // by topic
+  for (const plan::Stream& s : plan.streams) {
+    const plan::Load& load = plan.loads[s.load];
+    if (topics[s.topic] && load.start_ns < span.to && load.end_ns > span.from) publishers[s.topic].push_back(s.process);
+  }
+  std::vector<Due> out;
+  for (Index p = 0; p < plan.processes.size(); ++p) {
+    for (const plan::Subscription& asked : plan.processes[p].subscriptions) {
+      if (asked.at_ns >= span.to || (asked.until_ns > 0 && asked.until_ns <= span.from)) continue;
+      for (const auto& [topic, from] : publishers) {
+        if (plan.topics[topic].tenant != plan.processes[p].tenant) continue;
+        if (!plan::filter_matches(asked.filter, plan.topics[topic].name)) continue;
+        for (const Index publisher : from) out.push_back({p, topic, publisher});
+      }
+    }
+  }
+  return out;
 }
 
 // Of messages that were meant to be sent in the span.
 std::optional<Ns> Windows::latency(const plan::Expectation& e, Span span, bool above) const {
   std::vector<Ns> values;
+  const std::vector<bool> topics = covered(run_.plan, e);
   for (const Subscriber& s : subscribers_) {
     for (std::size_t i = 0; i < s.received.size(); ++i) {
-      if (!covers(e, s.received[i].topic)) continue;
+      if (!topics[s.received[i].topic]) continue;
       const Ns floor = above ? floor_between(run_.plan, s.received[i].process, s.process) : 0;
       for (const Sample& sample : s.samples[i]) {
         if (span.holds(sample.delivered - sample.latency)) values.push_back(sample.latency - floor);
@@ -51,11 +79,14 @@ std::optional<Ns> Windows::latency(const plan::Expectation& e, Span span, bool a
   return percentile(values, e.percentile_permyriad);
 }
 
-// Over the whole seconds of the window, of what the wire could have carried; the busier way. A second without a row had
-// no traffic.
+// Over the whole seconds within the window, of what the wire could have carried; the busier way. A second without a row
+// had no traffic, so a link without any was idle; but a runner that writes no such rows measures nothing.
 std::optional<std::int64_t> Windows::utilisation(const plan::Expectation& e) const {
-  const Span span = window(e);
-  std::optional<std::int64_t> busiest;
+  Span span = window(e);
+  span.from = (span.from + kSecond - 1) / kSecond * kSecond;
+  span.to = span.to / kSecond * kSecond;
+  if (links_.empty() || span.to <= span.from) return std::nullopt;
+  std::int64_t busiest = 0;
   for (const LinkWay& w : links_) {
     if (!of_way(e, w)) continue;
     std::uint64_t carried = 0, capacity = 0;
@@ -69,19 +100,20 @@ std::optional<std::int64_t> Windows::utilisation(const plan::Expectation& e) con
     if (capacity == 0) continue;
     const auto all = static_cast<unsigned_int128>(capacity) * static_cast<std::uint64_t>(span.to - span.from) /
                      static_cast<std::uint64_t>(seen);
-    busiest = std::max(busiest.value_or(0), share(carried, std::max<unsigned_int128>(all, 1)));
+    busiest = std::max(busiest, share(carried, std::max<unsigned_int128>(all, 1)));
   }
   return busiest;
 }
 
 std::optional<std::int64_t> Windows::queue(const plan::Expectation& e) const {
   const Span span = window(e);
-  std::optional<std::int64_t> longest;
+  if (links_.empty() || e.reference == 0) return std::nullopt;
+  std::int64_t longest = 0;
   for (const LinkWay& w : links_) {
-    if (!of_way(e, w) || e.reference == 0) continue;
+    if (!of_way(e, w)) continue;
     for (const LinkSecond& s : w.seconds) {
       if (s.to <= span.from || s.from >= span.to) continue;
-      longest = std::max(longest.value_or(0), static_cast<std::int64_t>(s.queue_bytes_max * 1'000 / e.reference));
+      longest = std::max(longest, static_cast<std::int64_t>(s.queue_bytes_max * 1'000 / e.reference));
     }
   }
   return longest;
@@ -90,10 +122,12 @@ std::optional<std::int64_t> Windows::queue(const plan::Expectation& e) const {
 // Payload that came in the window, of the reference rate, to the subscriber that got least.
 std::optional<std::int64_t> Windows::goodput(const plan::Expectation& e) const {
   const Span span = window(e);
+  const std::vector<bool> topics = covered(run_.plan, e);
   std::map<Index, std::uint64_t> bytes;  // by process
+  for (const Due& d : due(topics, span)) bytes[d.subscriber] = 0;
   for (const Subscriber& s : subscribers_) {
     for (std::size_t i = 0; i < s.received.size(); ++i) {
-      if (!covers(e, s.received[i].topic)) continue;
+      if (!topics[s.received[i].topic]) continue;
       std::uint64_t& sum = bytes[s.process];
       for (const Sample& sample : s.samples[i]) sum += span.holds(sample.delivered) ? sample.bytes : 0;
     }
@@ -109,12 +143,15 @@ std::optional<std::int64_t> Windows::goodput(const plan::Expectation& e) const {
 // Jain's index (sum squared over n times the sum of squares) of what came of each topic or publisher in the window.
 std::optional<std::int64_t> Windows::fairness(const plan::Expectation& e) const {
   const Span span = window(e);
+  const std::vector<bool> topics = covered(run_.plan, e);
+  const bool by_topic = e.between == plan::Between::topics;
   std::map<Index, std::uint64_t> bytes;
+  for (const Due& d : due(topics, span)) bytes[by_topic ? d.topic : d.publisher] = 0;
   for (const Subscriber& s : subscribers_) {
     for (std::size_t i = 0; i < s.received.size(); ++i) {
       const Received& r = s.received[i];
-      if (!covers(e, r.topic)) continue;
-      std::uint64_t& sum = bytes[e.between == plan::Between::topics ? r.topic : r.process];
+      if (!topics[r.topic]) continue;
+      std::uint64_t& sum = bytes[by_topic ? r.topic : r.process];
       for (const Sample& sample : s.samples[i]) sum += span.holds(sample.delivered) ? sample.bytes : 0;
     }
   }

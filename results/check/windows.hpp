@@ -12,6 +12,9 @@
 
 namespace portolan::check {
 
+// By topic: what an expectation is about.
+std::vector<bool> covered(const plan::Plan& plan, const plan::Expectation& e);
+
 class Windows {
  public:
   Windows(const RunFiles& run, const std::vector<Subscriber>& subscribers, const std::vector<LinkWay>& links,
@@ -27,7 +30,10 @@ class Windows {
     bool holds(Ns t) const { return t >= from && t < to; }
   };
   Span window(const plan::Expectation& e) const;
-  bool covers(const plan::Expectation& e, Index topic) const;
+  struct Due {
+    Index subscriber = 0, topic = 0, publisher = 0;
+  };
+  std::vector<Due> due(const std::vector<bool>& topics, Span span) const;
   std::optional<Ns> latency(const plan::Expectation& e, Span span, bool above) const;
   std::optional<std::int64_t> utilisation(const plan::Expectation& e) const;
   std::optional<std::int64_t> queue(const plan::Expectation& e) const;

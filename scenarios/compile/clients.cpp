@@ -9,7 +9,6 @@ namespace portolan::compile {
 namespace {
 
 constexpr std::uint16_t kBrokerPort = 7400;
-constexpr std::size_t kMeshMost = 64;             // harbours without hubs
 constexpr std::uint64_t kFirstClientId = 65'536;  // brokers count from 1, so their ids never meet
 constexpr std::size_t kMaxProcesses = 60'000;
 constexpr std::uint64_t kClientRate = 1'000'000'000;  // over the host's own loopback

@@ -467,10 +467,10 @@ TEST(Hubs, LeavesHoldHubAndStandbyAndHubsTheirLeaves) {
   EXPECT_EQ(peers_of(p, "rotterdam/main/broker"), "hamburg:mesh oslo:standby-leaf antwerp:leaf ");
   EXPECT_EQ(peers_of(p, "oslo/main/broker"), "hamburg:hub rotterdam:standby ");
   EXPECT_EQ(peers_of(p, "antwerp/main/broker"), "rotterdam:hub ");
-  EXPECT_EQ(broker_way(p, 2, 3), (std::vector<Index>{2, 0, 1, 3}));
-  EXPECT_EQ(broker_way(p, 0, 2), (std::vector<Index>{0, 2}));
-  EXPECT_EQ(broker_way(p, 2, 0), (std::vector<Index>{2, 0}));
-  EXPECT_EQ(broker_way(p, 3, 3), (std::vector<Index>{3}));
+  EXPECT_EQ(plan::broker_way(p, 2, 3), (std::vector<Index>{2, 0, 1, 3}));
+  EXPECT_EQ(plan::broker_way(p, 0, 2), (std::vector<Index>{0, 2}));
+  EXPECT_EQ(plan::broker_way(p, 2, 0), (std::vector<Index>{2, 0}));
+  EXPECT_EQ(plan::broker_way(p, 3, 3), (std::vector<Index>{3}));
 }
 
 TEST(Generate, HubsLeavesAndLinksAreThoseOfTheSeed) {
@@ -483,9 +483,11 @@ TEST(Generate, HubsLeavesAndLinksAreThoseOfTheSeed) {
            "clients:\n  crane: {at: all, subscribe: \"t/{hub}/+\"}\ntopics:\n  t/{hub}/{harbour}: {}\nload:\n"
            "  l: {kind: periodic, topic: \"t/{hub}/{harbour}\", publisher: crane, every: 1 s, size: 200 B}\n";
   };
-  const auto made = [&](int leaves) {
+  const auto made = [&](int leaves, std::optional<std::uint64_t> seed = std::nullopt) {
     const Scratch file(text(leaves));
-    auto compiled = compile_file(file.path().string(), {});
+    Options options;
+    options.seed = seed;
+    auto compiled = compile_file(file.path().string(), options);
     EXPECT_TRUE(compiled.plan) << compiled.messages.at(0);
     return std::move(*compiled.plan);
   };
@@ -507,6 +509,8 @@ TEST(Generate, HubsLeavesAndLinksAreThoseOfTheSeed) {
   // One more leaf moves no other; another seed moves all.
   const plan::Plan more = made(8);
   EXPECT_EQ(more.harbours[5].lat_udeg, p.harbours[5].lat_udeg);
+  const plan::Plan other = made(7, 99);
+  for (std::size_t h = 3; h < p.harbours.size(); ++h) EXPECT_NE(other.harbours[h].lat_udeg, p.harbours[h].lat_udeg);
   // Topics and filters are each harbour's own hub's.
   for (const auto& process : p.processes) {
     if (process.name != "hamburg-2/main/crane") continue;
@@ -518,6 +522,31 @@ TEST(Generate, HubsLeavesAndLinksAreThoseOfTheSeed) {
   EXPECT_TRUE(named("t/hamburg/hamburg-2"));
   EXPECT_TRUE(named("t/oslo/oslo"));
   EXPECT_EQ(p.topics.size(), 10u);
+}
+
+TEST(Generate, TooManyLeavesForTheCircleAreAnErrorAtOnce) {
+  const Scratch file(
+      "duration: 5 s\nharbours:\n  generate: {hubs: {hamburg: \"53.54 N, 9.98 E\"}, leaves: 4000, within: 1 km, "
+      "uplink: internet, backbone: leased-fibre}\nclients:\n  crane: {at: all, subscribe: \"t/+\"}\ntopics:\n  "
+      "t/{hub}: {}\nload:\n  l: {kind: periodic, topic: \"t/{hub}\", publisher: crane, every: 1 s, size: 200 B}\n");
+  const auto compiled = compile_file(file.path().string(), {});
+  EXPECT_FALSE(compiled.plan);
+  ASSERT_FALSE(compiled.messages.empty());
+  EXPECT_NE(compiled.messages[0].find("no room round hamburg for leaf"), std::string::npos) << compiled.messages[0];
+}
+
+TEST(Hubs, MoreThanAMeshHoldsAreAnError) {
+  std::string text = "duration: 5 s\nharbours:\n";
+  for (int h = 0; h < 65; ++h)
+    text += "  h" + std::to_string(h) + ": {at: \"53 N, " + std::to_string(h) + " E\", hub: true}\n";
+  const Scratch file(text +
+                     "clients:\n  crane: {at: all, subscribe: \"t/+\"}\ntopics:\n  t/{hub}: {}\nload:\n  l: {kind: "
+                     "periodic, topic: \"t/{hub}\", publisher: crane, every: 1 s, size: 200 B}\n");
+  const auto compiled = compile_file(file.path().string(), {});
+  EXPECT_FALSE(compiled.plan);
+  EXPECT_TRUE(std::any_of(compiled.messages.begin(), compiled.messages.end(), [](const std::string& m) {
+    return m.find("65 hubs; they hold sessions each with each, so at most 64") != std::string::npos;
+  })) << compiled.messages.at(0);
 }
 
 TEST(Access, StationsGetMachinesOfTheirOwnOnOneChannel) {
@@ -576,6 +605,18 @@ TEST(Convergence, ConstantOrPartsAndItsLongest) {
   EXPECT_EQ(three.plan->convergence_ns, 150'000'000 + 55'000'000 + 20'000'000);
   EXPECT_EQ(three.plan->convergence.propagation.more.scale_ns, 10'000'000);
   EXPECT_EQ(three.plan->convergence.install.least_ns, 20'000'000);
+}
+
+TEST(Expectations, AQueueOfNoBandwidthDelayProductIsAnErrorNotForgotten) {
+  const Scratch file(
+      "duration: 5 s\nmodels:\n  short: {delay: 0 ms, rate: 8 Mbit/s}\nharbours:\n  hamburg: 53.54 N, 9.98 E\n  "
+      "oslo: 59.90 N, 10.75 E\nlinks:\n  hamburg -- oslo: short\n" +
+      kRest + "expect:\n  - {link: hamburg -> oslo, queue-at-most: \"1.5\"}\n");
+  const auto compiled = compile_file(file.path().string(), {});
+  EXPECT_FALSE(compiled.plan);
+  EXPECT_TRUE(std::any_of(compiled.messages.begin(), compiled.messages.end(), [](const std::string& m) {
+    return m.find("less than a byte in its bandwidth-delay product") != std::string::npos;
+  })) << (compiled.messages.empty() ? "no message" : compiled.messages[0]);
 }
 
 TEST(Expectations, OfLinksWindowsAndRatios) {

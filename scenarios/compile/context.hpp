@@ -22,6 +22,9 @@ using plan::Index;
 using plan::kNone;
 using plan::Ns;
 
+// Brokers that all hold sessions with each other, which grow with the square: beyond it a harbour names a hub.
+inline constexpr std::size_t kMeshMost = 64;
+
 // The parameters of a link, before distance makes a delay of them.
 struct LinkModel {
   std::string name;
@@ -185,8 +188,6 @@ struct LoadRate {
 std::vector<LoadRate> stream_rates(const plan::Plan& plan, const std::string& folder);
 // The name of a harbour's hub; its own where it has none.
 const std::string& hub_name(const Context& c, Index harbour);
-// The brokers that a message passes from one to another: itself, hubs, the other.
-std::vector<Index> broker_way(const plan::Plan& plan, Index from, Index to);
 // The sessions between brokers that a stream uses: each (from, to) once, however many it leads to.
 std::set<std::pair<Index, Index>> broker_sessions(const plan::Plan& plan, Index home,
                                                   const std::vector<Index>& receivers);

@@ -246,7 +246,13 @@ class ExpectReader {
     const auto round_trip = static_cast<std::uint64_t>(l.a_to_b.delay_ns + l.b_to_a.delay_ns);
     base_.reference =
         static_cast<std::uint64_t>(static_cast<unsigned_int128>(least_rate()) * round_trip / 8'000'000'000u);
-    if (base_.reference > 0) add(ExpectKind::queue, "queue-at-most", 0, *r, value->at);
+    if (base_.reference > 0) {
+      add(ExpectKind::queue, "queue-at-most", 0, *r, value->at);
+    } else if (least_rate() > 0) {
+      c_.out.error(
+          value->at, map_.path("queue-at-most"),
+          "\"" + l.name + "\" holds less than a byte in its bandwidth-delay product; name a longer or faster link");
+    }
     base_.reference = 0;
   }
 

@@ -13,6 +13,7 @@ namespace portolan::compile {
 namespace {
 
 constexpr std::uint64_t kMostLeaves = 4'000;
+constexpr std::uint64_t kMostDraws = 300;  // for one leaf: below it only circles that are all but full fail
 const std::vector<std::string> kKeys = {"hubs", "leaves", "within", "uplink", "standby-uplink", "backbone", "nearest"};
 
 struct Place {
@@ -50,7 +51,14 @@ class Generator {
     std::vector<Place> taken = hubs_;
     for (std::uint64_t i = 0; i < leaves_; ++i) {
       const std::size_t hub = i % hubs_.size();
-      const Place leaf = place(hubs_[hub], hubs_[hub].name + "-" + std::to_string(i / hubs_.size() + 1), taken);
+      const auto found = place(hubs_[hub], hubs_[hub].name + "-" + std::to_string(i / hubs_.size() + 1), taken);
+      if (!found) {
+        c_.out.error(map_.find("leaves")->at, map_.path("leaves"),
+                     "no room round " + hubs_[hub].name + " for leaf " + std::to_string(i / hubs_.size() + 1) +
+                         " at 1 km from all others; fewer leaves, or a wider `within`");
+        return false;
+      }
+      const Place& leaf = *found;
       taken.push_back(leaf);
       std::vector<std::pair<std::string, std::string>> more = {{"hub", hubs_[hub].name}};
       links.entries.push_back(link(leaf, hubs_[hub], uplink_));
@@ -117,13 +125,13 @@ class Generator {
     return {a.name + " -- " + b.name, at_, model};
   }
 
-  // Somewhere in the circle round its hub, at least 1 km from all others: drawn until it is.
-  Place place(const Place& hub, const std::string& name, const std::vector<Place>& taken) const {
+  // Somewhere in the circle round its hub, at least 1 km from all others: drawn until it is, or there seems no room.
+  std::optional<Place> place(const Place& hub, const std::string& name, const std::vector<Place>& taken) const {
     const auto r = static_cast<std::int64_t>(within_m_);
     const double metres_per_udeg = 0.111195;  // along a meridian
     const double cosine = std::max(0.05, exact::cos_deg(point(hub).lat_deg));
     Place p{name, 0, 0};
-    for (std::uint64_t draws = 0; draws < 10'000; ++draws) {
+    for (std::uint64_t draws = 0; draws < kMostDraws; ++draws) {
       const auto draw = [&](std::uint64_t axis) {
         const std::uint64_t bits = draw64(seed_, name64("place"), name64(name), 2 * draws + axis);
         return static_cast<std::int64_t>(below64(bits, 2 * within_m_ + 1)) - r;
@@ -137,11 +145,12 @@ class Generator {
       p.lon_udeg = std::clamp<std::int64_t>(p.lon_udeg, -179'000'000, 179'000'000);
       const auto near = [&](const Place& other) {
         const auto apart = [](std::int64_t x, std::int64_t y) { return x > y ? x - y : y - x; };
-        return apart(other.lat_udeg, p.lat_udeg) < 10'000 && apart(other.lon_udeg, p.lon_udeg) < 10'000;
+        return apart(other.lat_udeg, p.lat_udeg) < 10'000 &&
+               static_cast<double>(apart(other.lon_udeg, p.lon_udeg)) * cosine < 10'000;
       };
       if (std::none_of(taken.begin(), taken.end(), near)) return p;
     }
-    return p;  // crowded beyond reason; the stage that reads harbours says so
+    return std::nullopt;
   }
 
   std::size_t nearest_hub(const Place& leaf, std::size_t but) const {

@@ -7,8 +7,6 @@
 namespace portolan::compile {
 namespace {
 
-constexpr std::size_t kMeshMost = 64;  // sessions grow with the square: beyond it a harbour names a hub
-
 std::vector<std::string> hub_names(const Context& c) {
   std::vector<std::string> names;
   for (const auto& h : c.plan.harbours) {
@@ -71,6 +69,12 @@ void resolve_hubs(Context& c) {
   const bool any_hub =
       std::any_of(c.plan.harbours.begin(), c.plan.harbours.end(), [](const auto& h) { return h.is_hub; });
   for (Index h = 0; h < c.plan.harbours.size(); ++h) resolve_harbour(c, h, any_hub);
+  const std::size_t hubs = hub_names(c).size();
+  if (hubs > kMeshMost) {
+    c.out.error(c.harbour_entries[0]->at, "harbours",
+                std::to_string(hubs) + " hubs; they hold sessions each with each, so at most " +
+                    std::to_string(kMeshMost) + ": let the others name a hub");
+  }
   if (!any_hub && c.plan.harbours.size() > kMeshMost) {
     c.out.error(c.harbour_entries[0]->at, "harbours",
                 std::to_string(c.plan.harbours.size()) + " harbours without hubs would need " +
@@ -117,7 +121,6 @@ void join_brokers(Context& c) {
       const Index broker = broker_at(c, h, t);
       if (broker != kNone && c.plan.harbours[h].hub == kNone) equals.push_back(broker);
     }
-    if (equals.size() > 4 * kMeshMost) continue;  // an error already
     for (Index x : equals) {
       for (Index y : equals) {
         if (x != y) join(c, x, y, PeerRole::mesh);
@@ -136,27 +139,11 @@ const std::string& hub_name(const Context& c, Index harbour) {
   return c.plan.harbours[hub == kNone ? harbour : hub].name;
 }
 
-std::vector<Index> broker_way(const plan::Plan& plan, Index from, Index to) {
-  const auto hub_of = [&](Index broker) {
-    const plan::Process& p = plan.processes[broker];
-    for (std::size_t i = 0; i < p.peers.size(); ++i) {
-      if (p.peer_roles[i] == plan::PeerRole::hub) return p.peers[i];
-    }
-    return broker;
-  };
-  std::vector<Index> way = {from};
-  if (from == to) return way;
-  for (Index next : {hub_of(from), hub_of(to), to}) {
-    if (way.back() != next) way.push_back(next);
-  }
-  return way;
-}
-
 std::set<std::pair<Index, Index>> broker_sessions(const plan::Plan& plan, Index home,
                                                   const std::vector<Index>& receivers) {
   std::set<std::pair<Index, Index>> sessions;
   for (Index r : receivers) {
-    const auto way = broker_way(plan, home, plan.processes[r].broker);
+    const auto way = plan::broker_way(plan, home, plan.processes[r].broker);
     for (std::size_t i = 1; i < way.size(); ++i) sessions.insert({way[i - 1], way[i]});
   }
   return sessions;

@@ -354,6 +354,10 @@ Expected<Plan> read_plan(const std::string& path);
 // The text of plan.schema.json.
 extern const std::string_view schema_text;
 
+// The brokers that a message passes from one to another: itself, each leaf's hub, the other. (A session to a standby
+// stands idle while the hub lives; that the standby takes over when it dies is owed `settle` after.)
+std::vector<Index> broker_way(const Plan& plan, Index from, Index to);
+
 // Topic filters: '/'-separated levels, '+' one level, '#' the rest (last level only), as in MQTT 5 section 4.7.
 bool filter_matches(std::string_view filter, std::string_view topic);
 // At most 255 bytes of printable UTF-8, no empty level; '+' and '#' alone in their level, '#' last.
