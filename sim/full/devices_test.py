@@ -59,6 +59,36 @@ class Devices(agree_test.Runs):
         self.assertLess(fair_ns * 1.3, tail_ns)
         self.refused_by_lean(DATA + "fq-codel.yaml", "/queue/kind: fq-codel")
 
+    def test_a_fault_that_would_change_a_queue_disc_is_refused(self):
+        plan = json.loads(self.plan(DATA + "fq-codel.yaml").read_text())
+        link = next(i for i, one in enumerate(plan["links"]) if one["name"] == "hamburg--rotterdam")
+        worse = plan["links"][link]["a_to_b"] | {"queue": plan["links"][link]["a_to_b"]["queue"] | {"kind": "tail-drop"}}
+        plan["faults"] = [{"name": "degrade", "kind": "degrade", "at_ns": 10**9, "until_ns": 2 * 10**9, "links": [link],
+                           "way": "both", "processes": [], "replaces": ["queue"], "impairments": worse, "skew_ns": 0,
+                           "skew_ppb": 0, "count": 0, "overlay": True}]
+        path = self.folder / "worse.json"
+        path.write_text(json.dumps(plan))
+        done = subprocess.run([agree_test.BIN / "portolan-sim", "--plan", path, "--out", self.folder / "worse", "--fidelity", "full"],
+                              stderr=subprocess.PIPE, text=True, timeout=60)
+        self.assertEqual(64, done.returncode, done.stderr)
+        self.assertIn("a fault cannot put fq-codel in or out", done.stderr)
+
+    def test_seeds_next_to_each_other_differ_on_the_air(self):
+        texts = [(self.folder / f"quay-{seed}.json", seed) for seed in (2, 3)]
+        for path, seed in texts:
+            made = subprocess.run([agree_test.BIN / "portolan-plan", "plan", agree_test.ROOT / "scenarios" / "quay-wifi.yaml", "--seed", "2"],
+                                  stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True, timeout=60)
+            plan = json.loads(made.stdout)
+            plan["seed"] = seed  # all else equal, so that only ns-3's own draws can differ
+            path.write_text(json.dumps(plan))
+        hashes = []
+        for path, seed in texts:
+            out = self.folder / f"quay-{seed}"
+            subprocess.run([agree_test.BIN / "portolan-sim", "--plan", path, "--out", out, "--fidelity", "full"], check=True, timeout=300,
+                           stdout=subprocess.DEVNULL)
+            hashes.append(json.loads((out / "sim.json").read_text())["trace_hash"])
+        self.assertNotEqual(*hashes)
+
     def test_point_to_point_agrees_with_the_model_within_2_percent(self):
         own, model = (self.held(f"{DATA}{kind}.yaml") for kind in ("point-to-point", "model"))
         for mark in ("p50_ns", "p90_ns", "p99_ns"):

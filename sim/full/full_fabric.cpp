@@ -7,6 +7,7 @@
 #include <ns3/icmpv4-l4-protocol.h>
 #include <ns3/inet-socket-address.h>
 #include <ns3/ipv4-l3-protocol.h>
+#include <ns3/rng-seed-manager.h>
 #include <ns3/string.h>
 #include <ns3/tcp-l4-protocol.h>
 #include <ns3/traffic-control-layer.h>
@@ -40,6 +41,19 @@ bool is_edge(const plan::Plan& plan, plan::Index node) {
   return plan.nodes[node].kind == plan::NodeKind::edge;
 }
 
+// The queue discs of traffic control stay as they were made.
+bool changes_queue_disc(const plan::Fault& fault, plan::Index link, const plan::Link& is) {
+  const auto has = [](const auto& all, const auto& one) { return std::find(all.begin(), all.end(), one) != all.end(); };
+  if (fault.kind != plan::FaultKind::degrade || !has(fault.links, link) || !has(fault.replaces, "queue")) return false;
+  const auto fair = [](const plan::Impairments& i) { return i.queue.kind == plan::QueueKind::fq_codel; };
+  return fair(fault.impairments) || fair(is.a_to_b) || fair(is.b_to_a);
+}
+
+std::uint32_t ns3_seed(std::uint64_t seed) {
+  constexpr std::uint32_t modulus = 4'294'944'443;  // m2 of MRG32k3a (L'Ecuyer 1999): seeds are 1 to m2 - 1
+  return 1 + static_cast<std::uint32_t>(seed % (modulus - 1));
+}
+
 }  // namespace
 
 FullFabric::FullFabric(const plan::Plan& plan, Outputs outputs, CaptureOptions capture)
@@ -67,6 +81,8 @@ Expected<std::unique_ptr<FullFabric>> FullFabric::make_for_tcp(const plan::Plan&
 }
 
 Expected<void> FullFabric::build() {
+  // Before any node: ns-3's objects take their streams as they are made.
+  ns3::RngSeedManager::SetSeed(ns3_seed(plan_.seed));
   if (auto made = make_directions(kFullHonours); !made) return made;
   if (!capture_.datagrams.empty()) {
     auto log = DatagramLog::create(capture_.datagrams);
@@ -145,6 +161,11 @@ Expected<void> FullFabric::make_model_link(plan::Index l, bool captured) {
   const plan::Link& link = plan_.links[l];
   ns3::Ptr<LinkDevice> ends[2];
   const bool underlay = is_edge(plan_, link.a) && is_edge(plan_, link.b);
+  for (std::size_t f = 0; f < plan_.faults.size(); ++f) {
+    if (!changes_queue_disc(plan_.faults[f], l, link)) continue;
+    return fail(Exit::usage, "/faults/" + std::to_string(f) + "/impairments/queue",
+                link.name + ": a fault cannot put fq-codel in or out; give the link its queue for the whole run");
+  }
   for (const std::size_t i : {0u, 1u}) {
     const plan::Index node = i == 0 ? link.a : link.b;
     ends[i] = ns3::CreateObject<LinkDevice>(directions_[2 * l + i], freight_, watch_);

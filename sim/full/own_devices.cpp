@@ -13,7 +13,6 @@
 #include <ns3/point-to-point-net-device.h>
 #include <ns3/propagation-delay-model.h>
 #include <ns3/propagation-loss-model.h>
-#include <ns3/rng-seed-manager.h>
 #include <ns3/ssid.h>
 #include <ns3/string.h>
 #include <ns3/traffic-control-layer.h>
@@ -70,7 +69,6 @@ struct OwnDevices::Medium {
 
 OwnDevices::OwnDevices(const plan::Plan& plan, Lost lost)
     : plan_(plan), lost_(std::move(lost)), pairs_(plan.links.size()) {
-  ns3::RngSeedManager::SetSeed(static_cast<std::uint32_t>((plan.seed ^ plan.seed >> 32) & 0xFFFFFFFFu) | 1u);
   for (std::size_t m = 0; m < plan.media.size(); ++m) media_.push_back(std::make_unique<Medium>());
 }
 

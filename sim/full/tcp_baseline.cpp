@@ -9,7 +9,6 @@
 #include <ns3/config.h>
 #include <ns3/global-value.h>
 #include <ns3/inet-socket-address.h>
-#include <ns3/rng-seed-manager.h>
 #include <ns3/simulator.h>
 #include <ns3/tcp-bbr.h>
 #include <ns3/tcp-cubic.h>
@@ -236,7 +235,6 @@ int run(const plan::Plan& plan, const std::string& tcp, const std::string& repla
     return complain({Exit::usage, "/faults", fault.name + " touches processes, of which TCP has none here"});
   }
   set_defaults(tcp);
-  ns3::RngSeedManager::SetSeed(static_cast<std::uint32_t>(plan.seed ^ plan.seed >> 32) | 1u);
   auto net = sim::FullFabric::make_for_tcp(plan);
   if (!net) return complain(net.error());
   for (const plan::Fault& fault : plan.faults) {

@@ -268,7 +268,7 @@ Load LinkModel::take_load(std::uint64_t now_ns) {
   Load total;
   total.from_ns = last_load_.to_ns;
   total.to_ns = now_ns;
-  std::uint64_t kept_off = 0;  // never came to the wire
+  std::uint64_t kept_off = never_sent_bytes_;  // never came to the wire
   for (std::size_t k = 0; k < traffic_kinds; ++k) {
     total.packets += counters_.offered[k];
     total.bytes += counters_.offered_bytes[k];
@@ -350,8 +350,10 @@ Fate LinkModel::send(std::uint64_t now_ns, std::uint32_t wire_bytes, Traffic kin
   free_ns_ = std::min(wire.end_ns, cut_ns);
   last_on_trace_ = !sets_[segments_[wire.segment].impairments].is.rate_trace_ms.empty();
   last_ = wire;
-  if (wire.end_ns >= cut_ns) return drop(Drop::cut, kind, wire_bytes, fate);
-
+  if (wire.end_ns >= cut_ns) {
+    if (wire.start_ns >= cut_ns) never_sent_bytes_ += wire_bytes;
+    return drop(Drop::cut, kind, wire_bytes, fate);
+  }
   return travel(wire.end_ns, cut_ns, wire_bytes, kind, index, fate);
 }
 

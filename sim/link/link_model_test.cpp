@@ -541,6 +541,20 @@ TEST(LinkLoad, SecondsAddUpAndAFullWireIsFullyUsed) {
   EXPECT_EQ(idle.packets + idle.bytes + idle.carried_bytes + idle.queue_bytes_max, 0u);
 }
 
+TEST(LinkLoad, WhatACutThrewOutOfTheQueueWasNeverCarried) {
+  plan::Impairments is;
+  is.rate_bps = 8'000'000;  // 1 kB/ms
+  is.queue.bytes = 300'000;
+  plan::Plan plan = plan_of(is);
+  plan.faults = {fault_of(plan::FaultKind::cut, second / 2, second)};
+  LinkModel model = model_of(plan);
+  for (int i = 0; i < 200; ++i) model.send(second * 4 / 10, 1000, Traffic::data);  // 200 ms of it, 100 before the cut
+  const Load load = model.take_load(second);
+  EXPECT_EQ(load.capacity_bytes, 500'000u);
+  EXPECT_NEAR(static_cast<double>(load.carried_bytes), 100'000.0, 1'000.0);
+  EXPECT_NEAR(static_cast<double>(drops(model, Drop::cut)), 100.0, 1.0);
+}
+
 TEST(LinkLoad, CapacityFollowsFaultsAndTraces) {
   plan::Impairments is;
   is.rate_bps = 8'000'000;
