@@ -21,7 +21,7 @@ from table import span
 HELD, REGRESSED, CANNOT_TELL = 0, 1, 2
 ALPHA = 0.05
 TOLERANCE = 0.05  # a change within it is nobody's trouble, however sure
-SLACK = {"ns": 50_000, "permille": 50}  # likewise, for figures near 0
+SLACK = {"ns": 50_000, "permille": 50, "count": 0}  # likewise, for figures near 0
 MOST_WAYS = 200_000
 PERCENTILES = ("p50_ns", "p99_ns")
 NEVER = ("lost", "duplicates", "disorder", "undecided")
@@ -158,11 +158,16 @@ def compare(base, new, alpha=ALPHA, tolerance=TOLERANCE):
             if times and not any(b.get(what) for b in was):
                 report["broken"].append({"what": what, "times": times, "run": run.folder})
     names = [n for n in base[0].figures() if all(n in r.figures() for r in base + new)]
+    units = {n: base[0].figures()[n][1] for n in names}
     samples = {n: ([r.figures()[n][0] for r in base], [r.figures()[n][0] for r in new]) for n in names}
+    for what in sorted({what for one in was for what, times in one.items() if times}):
+        names.append(what)
+        units[what] = "count"
+        samples[what] = tuple([run.broken().get(what, 0) for run in side] for side in (base, new))
     up = holm({n: p_higher(*samples[n]) for n in names})
     down = holm({n: p_higher(samples[n][1], samples[n][0]) for n in names})
     for n in names:
-        unit = base[0].figures()[n][1]
+        unit = units[n]
         before, after = median(samples[n][0]), median(samples[n][1])
         beyond = abs(after - before) > max(tolerance * before, SLACK[unit]) if before < math.inf or after < math.inf else False
         verdict = "regressed" if beyond and after > before and up[n] <= alpha else (
@@ -181,6 +186,8 @@ def compare(base, new, alpha=ALPHA, tolerance=TOLERANCE):
 def shown(value, unit):
     if value == math.inf:
         return "never"
+    if unit == "count":
+        return f"{value:g}"
     return span(round(value)) if unit == "ns" else f"{value / 1000:.3g} times"
 
 

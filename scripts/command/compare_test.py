@@ -74,6 +74,14 @@ class Gate(unittest.TestCase):
         self.assertEqual(0, code, said)
         self.assertEqual(3, said.count("better"))
 
+    def test_losing_far_more_than_a_base_run_that_lost_one_regresses(self):
+        base = [summary(s, lost=1 if s == 0 else 0) for s in range(6)]
+        code, said = self.gate(base, [summary(s, lost=10_000) for s in range(10, 16)])
+        self.assertEqual(1, code, said)
+        self.assertRegex(said, r"(?m)^lost +0 +10000 .*REGRESSED$")
+        code, said = self.gate(base, [summary(s, lost=1 if s == 10 else 0) for s in range(10, 16)])
+        self.assertEqual(0, code, said)
+
     def test_within_the_tolerance_holds_however_sure(self):
         code, said = self.gate([summary(s) for s in range(6)], [summary(s, p99=20_800_000) for s in range(6)])
         self.assertEqual(0, code, said)

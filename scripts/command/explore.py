@@ -37,7 +37,7 @@ class Outcome:
     @property
     def stops(self):
         """A rule that broke, or a program that went wrong. A run in which a rule found nothing to judge does not stop us."""
-        return self.code not in (0, 2) or any(rule.startswith("simulator") for rule in self.rules)
+        return self.code not in (0, 2) or any(" ended with " in rule for rule in self.rules)
 
     def like(self, other):
         return self.code == other.code and bool(self.rules & other.rules or self.rules == other.rules)
@@ -52,10 +52,12 @@ def trial(folder, replay_folder):
         return Outcome(status if status in (64, 69) else 2, [f"simulator ended with {status}"], said)
     status = yield [build.program("portolan-check"), "check", folder], "check.log"
     said = (folder / "check.log").read_text(errors="replace")
+    if status not in (0, 1, 2, 64, 69):
+        return Outcome(2, [f"checker ended with {status}"], said)
     reasons = []
     with contextlib.suppress(OSError, ValueError):
         reasons = json.loads((folder / "summary.json").read_bytes()).get("reasons", [])
-    return Outcome(status if status in (0, 1, 64, 69) else 2, [broken(reason) for reason in reasons], said)
+    return Outcome(status, [broken(reason) for reason in reasons], said)
 
 
 def broken(reason):
@@ -138,6 +140,8 @@ class Exploration:
         if status:
             return Outcome(status, said=(folder / "plan.log").read_text(errors="replace"))
         plan = json.loads((folder / "plan.json").read_bytes())
+        if plan["duration_ns"] < schedule.LEAST_NS:
+            return Outcome(64, said=f"portolan: {self.scenario}: explore needs a duration of at least {schedule.LEAST_NS // 10**9} s\n")
         own = [one for one in plan["faults"]]
         drawn = schedule.schedule(plan, number, self.names, self.most)
         drawn = [one for one in drawn if not any(schedule.overlap(one, other) for other in own)]

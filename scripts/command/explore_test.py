@@ -11,6 +11,7 @@ import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import explore  # noqa: E402
+import schedule  # noqa: E402
 from testing import programs  # noqa: E402
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -63,6 +64,20 @@ class Explore(unittest.TestCase):
         self.assertEqual(2, done.returncode, done.stdout + done.stderr)
         self.assertIn("does not decide: simulator ended with 139", done.stdout)
         self.assertIn("shrunk to 0", done.stdout)
+
+    def test_a_checker_that_crashes_stops_the_search(self):
+        done = self.explore(self.scenario, "--seeds", 5, "--out", self.folder / "found", FAKE_CHECK="139")
+        self.assertEqual(2, done.returncode, done.stdout + done.stderr)
+        self.assertIn("does not decide: checker ended with 139", done.stdout)
+
+    def test_one_harbour_and_short_runs(self):
+        alone = {"name": "alone", "seed": 1, "duration_ns": 5 * 10**9, "harbours": [{}], "nodes": [{"kind": "edge", "harbour": 0}],
+                 "links": [], "processes": [{"name": "a/broker", "kind": "broker"}]}
+        kinds = {fault["kind"] for seed in range(200) for fault in schedule.schedule(alone, seed, list(schedule.KINDS), 6)}
+        self.assertEqual({"kill", "restart", "pause", "clock-skew", "lose-control"}, kinds)
+        done = self.explore(self.scenario, "--seeds", 2, FAKE_DURATION_S="2")
+        self.assertEqual(64, done.returncode, done.stdout + done.stderr)
+        self.assertIn("needs a duration of at least 3 s", done.stderr)
 
     def test_a_rule_with_nothing_to_judge_is_told_and_does_not_stop(self):
         done = self.explore(self.scenario, "--seeds", 5, FAKE_CHECK="2")

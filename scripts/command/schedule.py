@@ -55,6 +55,8 @@ IMPAIRMENTS = {
 
 
 def cut(plan, draws, at, until):
+    if not uplinks(plan):
+        return None  # one harbour
     way = draws.one_of(["both", "both", "a-to-b", "b-to-a"])
     return fault(plan, "cut", at, until, [draws.one_of(uplinks(plan))], way=way)
 
@@ -68,6 +70,8 @@ def partition(plan, draws, at, until):
 
 
 def degraded(plan, draws, at, until, replaces, **impairments):
+    if not uplinks(plan):
+        return None
     return fault(plan, "degrade", at, until, [draws.one_of(uplinks(plan))], overlay=True, replaces=[replaces],
                  impairments=copy.deepcopy(IMPAIRMENTS) | impairments)
 
@@ -121,6 +125,8 @@ def skew(plan, draws, at, until):
 def lose_control(plan, draws, at, _until):
     return fault(plan, "lose-control", at, 0, processes=[draws.one_of(brokers(plan))], count=draws.between(1, 5))
 
+
+LEAST_NS = 3 * S  # of a run: none of the faults is in its first or last second
 
 # What --faults may name. A name stands as often as its functions.
 KINDS = {"cut": [cut, partition], "kill": [kill], "restart": [restart, restart_broker], "loss": [loss], "pause": [pause],

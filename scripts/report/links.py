@@ -5,7 +5,7 @@ import numpy as np
 import timeline
 from losses import arrow
 from style import INK, QUIET, WIDTH, plt, save
-from words import count, duration, percent, rate, several, short, significant, size
+from words import duration, percent, rate, several, short, significant
 
 NAME, TITLE = "links", "How full the links were"
 MOST_STRIPS = 14
