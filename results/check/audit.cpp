@@ -13,9 +13,8 @@ using record::Row;
 
 namespace {
 
-constexpr Ns kRowsEnd = 1'500'000'000;     // counters are written each second, and at the end
-constexpr std::uint32_t kOverCredit = 22;  // broker::Drop: a sender of ours does not do that
-constexpr Ns kPeerGone = 15'000'000'000;   // by then a broker has noticed that a peer is dead, and said so
+constexpr Ns kRowsEnd = 1'500'000'000;    // counters are written each second, and at the end
+constexpr Ns kPeerGone = 15'000'000'000;  // by then a broker has noticed that a peer is dead, and said so
 
 // What one audit file says, summed up.
 struct Book {
@@ -137,7 +136,7 @@ Book AuditJudge::read(const RecordFile& file) {
         break;
       case Kind::verdict:
         ++book.verdicts;
-        if (row.code == kOverCredit) {
+        if (row.code == record::kVerdictOverCredit) {  // a sender of ours does not do that
           judgement_.fail(Rule::rule8, "sent over its credit", file.name,
                           fmt::format("row {}: session {:016x} packet {}", row.number, row.hash, row.sequence));
         }
@@ -317,7 +316,7 @@ void AuditJudge::judge_gaps() {
   for (const auto& [broker, reasons] : gaps_told_) {
     for (const auto& [reason, told] : reasons) heard[broker].messages.try_emplace(reason, 0);
   }
-  constexpr std::uint32_t by_library = 3;
+  constexpr auto by_library = static_cast<std::uint32_t>(record::GapCode::publisher_lost);  // which tells it itself
   for (const auto& [broker, of] : heard) {
     const bool whole = of.whole && std::all_of(timeline_.lives(broker).begin(), timeline_.lives(broker).end(),
                                                [&, b = broker](const Life& life) {

@@ -88,14 +88,15 @@ bool DeliveryJudge::retention_passed(const Pair& pair, const GapTold& gap, const
   return bytes > topic.retain_bytes;
 }
 
-// Whether the timeline has a cause for this gap over this message. Reasons are broker::GapReason, RECORDS.md.
+// Whether the timeline has a cause for this gap over this message. Reasons: RECORDS.md.
 bool DeliveryJudge::explained(const Pair& pair, const GapTold& gap, const Message& m) const {
   const Intervals& chain = timeline_.chain(pair.home, pair.broker, pair.s.process);
   const auto disturbed = [&](const Interval& i) { return i.overlaps(m.sent, gap.at); };
-  switch (gap.reason) {
-    case 1:
+  using record::GapCode;
+  switch (static_cast<GapCode>(gap.reason)) {
+    case GapCode::retention:
       return std::any_of(chain.begin(), chain.end(), disturbed) && retention_passed(pair, gap, m);
-    case 2: {
+    case GapCode::detached: {
       const Intervals& impaired = timeline_.impaired(pair.home, pair.broker, pair.s.process);
       return std::any_of(impaired.begin(), impaired.end(), [&](const Interval& i) {
         if (!disturbed(i) && !i.overlaps(m.sent - pair.detach_ns, gap.at)) return false;
@@ -107,15 +108,15 @@ bool DeliveryJudge::explained(const Pair& pair, const GapTold& gap, const Messag
         return bytes > plan_.processes[pair.home].detach_bytes;
       });
     }
-    case 3: {
+    case GapCode::publisher_lost: {
       const Life* publisher = timeline_.life(pair.sent.process, pair.sent.incarnation);
       const Ns broker = timeline_.death_after(pair.home, m.sent);
       return publisher != nullptr && publisher->died() && publisher->to <= gap.at &&
              (broker <= gap.at || std::any_of(chain.begin(), chain.end(), disturbed));
     }
-    case 4:
+    case GapCode::broker_lost:
       return timeline_.death_after(pair.home, m.sent) <= gap.at || timeline_.death_after(pair.broker, m.sent) <= gap.at;
-    case 5:
+    case GapCode::refused:
       return m.refused;
     default:
       return false;

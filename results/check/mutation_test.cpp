@@ -259,8 +259,9 @@ std::vector<Lie> lies() {
     out.push_back({std::string("no_") + pool, 2, Rule::records,
                    [of](Run& run) { of(run.audit("berlin/blue/broker")).text = "small_blocks"; }});
   }
-  out.push_back({"sent_over_its_credit", 1, Rule::rule8,
-                 [](Run& run) { run.audit("berlin/blue/broker").nth(Kind::verdict, 0).row.code = 22; }});
+  out.push_back({"sent_over_its_credit", 1, Rule::rule8, [](Run& run) {
+                   run.audit("berlin/blue/broker").nth(Kind::verdict, 0).row.code = record::kVerdictOverCredit;
+                 }});
   out.push_back(
       {"over_bound", 1, Rule::rule8, [](Run& run) { run.audit(kDesk).nth(Kind::high_water, 0).row.value = 65; }});
   out.push_back(

@@ -50,12 +50,6 @@ std::string RunFiles::process_name(Index process) const {
   return process < plan.processes.size() ? plan.processes[process].name : "runner";
 }
 
-Ns RecordFile::uncertainty() const {
-  auto worst = static_cast<Ns>(reader.header().clock_uncertainty_ns);
-  for (const ClockPoint& p : clock) worst = std::max(worst, p.uncertainty);
-  return worst;
-}
-
 std::uint64_t RunFiles::unknown_rows() const {
   std::uint64_t sum = 0;
   for (const RecordFile& f : files) sum += f.reader.unknown_rows();
@@ -165,6 +159,8 @@ void read_clocks(RunFiles& run) {
   for (RecordFile& file : run.files) {
     const auto at = domains.find(file.reader.header().clock_domain);
     if (at != domains.end()) file.clock = at->second;
+    file.worst_uncertainty = static_cast<Ns>(file.reader.header().clock_uncertainty_ns);
+    for (const ClockPoint& p : file.clock) file.worst_uncertainty = std::max(file.worst_uncertainty, p.uncertainty);
   }
 }
 

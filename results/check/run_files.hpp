@@ -2,7 +2,9 @@
 // the plan ask. What is wrong becomes findings of rule `records` (inconclusive); what can be read is read.
 #pragma once
 
+#include <algorithm>
 #include <array>
+#include <iterator>
 #include <map>
 #include <string>
 #include <utility>
@@ -33,15 +35,13 @@ struct RecordFile {
   std::uint32_t incarnation() const { return reader.header().incarnation; }
   // A time of this file's clock on the run's timeline.
   Ns on_run(Ns own) const {
-    Ns offset = reader.header().clock_offset_ns;
-    for (const ClockPoint& p : clock) {
-      if (p.from > own) break;
-      offset = p.offset;
-    }
-    return own + offset;
+    const auto after =
+        std::upper_bound(clock.begin(), clock.end(), own, [](Ns t, const ClockPoint& p) { return t < p.from; });
+    return own + (after == clock.begin() ? reader.header().clock_offset_ns : std::prev(after)->offset);
   }
   Ns time(const record::Row& row) const { return on_run(row.time_ns); }
-  Ns uncertainty() const;  // the worst of the run
+  Ns uncertainty() const { return worst_uncertainty; }
+  Ns worst_uncertainty = 0;  // of the run: the header's, or a clock point's
 };
 
 struct RunFiles {

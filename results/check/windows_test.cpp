@@ -80,7 +80,9 @@ TEST_F(WindowsTest, WhoGotNothingIsNotFairlyServed) {
   Index one = plan::kNone;
   for (Index c = 0; c < p.processes.size() && one == plan::kNone; ++c) {
     for (const auto& s : p.processes[c].subscriptions) {
-      if (p.processes[c].tenant == p.topics[only.topic].tenant && plan::filter_matches(s.filter, p.topics[only.topic].name)) one = c;
+      if (p.processes[c].tenant == p.topics[only.topic].tenant &&
+          plan::filter_matches(s.filter, p.topics[only.topic].name))
+        one = c;
     }
   }
   ASSERT_NE(one, plan::kNone);

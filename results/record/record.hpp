@@ -92,6 +92,11 @@ enum class EndCode : std::uint32_t { finished = 0, killed = 1 };
 enum class CursorCause : std::uint32_t { subscribed = 1, alias = 2 };
 enum class StopCause : std::uint32_t { end_of_run = 0, killed = 1, exited = 2, crashed = 3 };
 
+// Of the broker's own codes (broker::GapReason, broker::Drop) those that the checker judges by; who writes rows holds
+// them equal (sim/lean/host.cpp).
+enum class GapCode : std::uint32_t { retention = 1, detached = 2, publisher_lost = 3, broker_lost = 4, refused = 5 };
+inline constexpr std::uint32_t kVerdictOverCredit = 22;
+
 inline constexpr std::uint16_t kFlagOfferedAgain = 1;  // publish or deliver: offered again after a reconnect
 inline constexpr std::uint16_t kFlagRepaired = 2;      // split: a retransmission was part of the way
 

@@ -1,6 +1,7 @@
-// Packet capture of a run: one file a link, RUN/pcap/<link>.pcap (libpcap's format with nanoseconds, Ethernet frames),
-// each frame as and when its sender puts it on the wire, so also what is lost later. Both directions in one file.
-// Wireshark reads them; scripts/wireshark/portolan.lua explains our frames.
+// Packet capture of a run: one file a link, RUN/pcap/<link>.pcap (libpcap's format with nanoseconds; Ethernet frames,
+// of ns-3's own devices what those capture: PPP, radiotap), each frame as and when its sender puts it on the wire, so
+// also what is lost later. Both directions in one file. Wireshark reads them; scripts/wireshark/portolan.lua explains
+// our frames.
 #pragma once
 
 #include <ns3/packet.h>

@@ -13,6 +13,18 @@ namespace {
 
 constexpr std::size_t kRunsMax = 256;
 
+// The checker knows nothing of the broker: the codes that it judges by stand in the record format.
+template <class A, class B>
+constexpr bool same(A ours, B theirs) {
+  return static_cast<std::uint32_t>(ours) == static_cast<std::uint32_t>(theirs);
+}
+static_assert(same(broker::Drop::over_credit, record::kVerdictOverCredit));
+static_assert(same(broker::GapReason::retention, record::GapCode::retention));
+static_assert(same(broker::GapReason::detached, record::GapCode::detached));
+static_assert(same(broker::GapReason::publisher_lost, record::GapCode::publisher_lost));
+static_assert(same(broker::GapReason::broker_lost, record::GapCode::broker_lost));
+static_assert(same(broker::GapReason::refused, record::GapCode::refused));
+
 // Which draws of the link a datagram meets: data and parity are the payload's; acknowledgements, heartbeats and the
 // rest count by themselves, so that timing of control never moves the fate of data.
 link::Traffic traffic_of(std::uint8_t first_byte) {

@@ -170,7 +170,7 @@ class LinkModel {
   std::array<std::uint64_t, traffic_kinds> last_delivery_ns_{};
   Counters counters_;
   std::uint64_t never_sent_bytes_ = 0;  // let in, and still in the queue when a cut emptied it
-  Load last_load_;  // totals up to the last take_load, but for the marks: since then
+  Load last_load_;                      // totals up to the last take_load, but for the marks: since then
 };
 
 }  // namespace portolan::link
