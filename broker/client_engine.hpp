@@ -46,6 +46,8 @@ class ClientEngine {
     std::uint64_t retry_after_ns = 0;
   };
   Published publish(Now now, std::string_view topic, Lane lane, std::span<const std::uint8_t> payload);
+  // A long payload need be nowhere in one piece: these one after the other.
+  Published publish(Now now, std::string_view topic, Lane lane, std::span<const std::span<const std::uint8_t>> pieces);
   RefuseReason subscribe(Now now, std::string_view filter, ReplayMode replay);
   void unsubscribe(Now now, std::string_view filter);
 

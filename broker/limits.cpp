@@ -115,6 +115,27 @@ constexpr Limits sim_client_limits() {
   return l;
 }
 
+// A broker through which messages of up to 16 MiB pass: charts, software, pictures. Two such messages, and one more
+// that is retained, lie in slots, a quarter of which stays for what comes in; beyond that they are copied into blocks.
+//   large        1,100 x 68.3 KiB            =  73.4 MiB   a message of 16 MiB is 257 slots
+//   the rest     as in sim
+constexpr Limits long_limits() {
+  Limits l = sim_limits();
+  l.large_slots = 1'100;
+  l.message_bytes_max = PTL_MESSAGE_MAX;
+  return l;
+}
+
+// A client of such a broker: one message that it publishes, one that comes, one that the application holds.
+//   large        1,060 x 68.3 KiB            =  70.7 MiB
+constexpr Limits long_client_limits() {
+  Limits l = sim_client_limits();
+  l.large_slots = 1'060;
+  l.grants_per_class = 32;
+  l.message_bytes_max = PTL_MESSAGE_MAX;
+  return l;
+}
+
 // One of a thousand simulated harbours: a leaf with sessions to its two hubs and a few clients. What is bulk (blocks,
 // slots, messages in flight) costs address space only, until it is used.
 //   messages       192 x 80 B                =   15 KiB
@@ -198,6 +219,8 @@ static_assert(consistent(Limits{}));
 static_assert(consistent(daemon_limits()));
 static_assert(consistent(sim_limits()));
 static_assert(consistent(sim_client_limits()));
+static_assert(consistent(long_limits()));
+static_assert(consistent(long_client_limits()));
 static_assert(consistent(thousand_limits()));
 static_assert(consistent(thousand_hub_limits()));
 static_assert(consistent(thousand_client_limits()));
@@ -216,6 +239,12 @@ Limits Limits::sim() {
 Limits Limits::sim_client() {
   return sim_client_limits();
 }
+Limits Limits::long_messages() {
+  return long_limits();
+}
+Limits Limits::long_client() {
+  return long_client_limits();
+}
 Limits Limits::thousand() {
   return thousand_limits();
 }
@@ -233,6 +262,10 @@ bool Limits::by_name(std::string_view name, Limits& out) {
     out = sim();
   } else if (name == "sim_client") {
     out = sim_client();
+  } else if (name == "long") {
+    out = long_messages();
+  } else if (name == "long_client") {
+    out = long_client();
   } else if (name == "thousand") {
     out = thousand();
   } else if (name == "thousand_hub") {

@@ -45,6 +45,8 @@ struct Limits {
   static Limits daemon();
   static Limits sim();  // a broker in simulation
   static Limits sim_client();
+  static Limits long_messages();  // a broker in simulation, messages of up to 16 MiB: "long"
+  static Limits long_client();
   static Limits thousand();         // one of a thousand simulated harbours, a leaf
   static Limits thousand_hub();     // one of their hubs
   static Limits thousand_client();  // one of their clients

@@ -18,7 +18,8 @@ std::size_t store_bytes(const Limits& limits) {
 
 TEST(Limits, ProfilesByName) {
   Limits l;
-  for (const char* name : {"daemon", "sim", "sim_client", "thousand"}) EXPECT_TRUE(Limits::by_name(name, l)) << name;
+  for (const char* name : {"daemon", "sim", "sim_client", "long", "long_client", "thousand"})
+    EXPECT_TRUE(Limits::by_name(name, l)) << name;
   EXPECT_EQ(l.sessions, Limits::thousand().sessions);
   l.sessions = 7;
   EXPECT_FALSE(Limits::by_name("simulator", l));
@@ -95,7 +96,7 @@ TEST(Limits, EnginesStayWithinTheStatedSums) {
     double store_mib, engine_mib, client_mib;  // at most; 0: not used as such
   };
   for (const Row& row : {Row{"daemon", 115, 256, 0}, Row{"sim", 50, 512, 0}, Row{"sim_client", 24, 0, 64},
-                         Row{"thousand", 0.6, 1.3, 0}}) {
+                         Row{"long", 125, 600, 0}, Row{"long_client", 95, 0, 140}, Row{"thousand", 0.6, 1.3, 0}}) {
     Limits l;
     ASSERT_TRUE(Limits::by_name(row.name, l));
     constexpr double kMiB = 1 << 20;

@@ -172,12 +172,15 @@ bool Store::append(MessageId id, std::span<const std::uint8_t> bytes, bool slots
   const std::uint32_t last_before = m.last_piece;
   const std::uint32_t pieces_before = m.pieces;
   std::uint32_t filled_before = 0;
-  if (last_before != kNil) {  // a block's rest first
+  if (last_before != kNil) {  // the rest of a block, or of a slot that was filled here, first
     Piece& last = s_->pieces[last_before];
     filled_before = last.length;
-    if (last.kind == PieceKind::block) {
+    const std::uint32_t capacity = last.kind == PieceKind::block        ? s_->block_bytes
+                                   : last.kind == PieceKind::small_slot ? PTL_SMALL_DATA
+                                                                        : PTL_SEGMENT_PAYLOAD;
+    if ((last.kind == PieceKind::block || last.offset == 0) && last.offset + last.length < capacity) {
       const auto n =
-          static_cast<std::uint32_t>(std::min<std::size_t>(bytes.size(), s_->block_bytes - last.offset - last.length));
+          static_cast<std::uint32_t>(std::min<std::size_t>(bytes.size(), capacity - last.offset - last.length));
       if (n != 0) std::memcpy(s_->memory_of(last) + last.offset + last.length, bytes.data(), n);
       last.length += n;
       m.length += n;

@@ -246,8 +246,13 @@ ClientEngine::~ClientEngine() {
 
 ClientEngine::Published ClientEngine::publish(Now now, std::string_view topic, Lane lane,
                                               std::span<const std::uint8_t> payload) {
+  return publish(now, topic, lane, {&payload, 1});
+}
+
+ClientEngine::Published ClientEngine::publish(Now now, std::string_view topic, Lane lane,
+                                              std::span<const std::span<const std::uint8_t>> pieces) {
   if (s_ == nullptr) return {RefuseReason::memory_full, 0, 0};
-  return s_->kept.publish(now, topic, lane, payload);
+  return s_->kept.publish(now, topic, lane, pieces);
 }
 
 RefuseReason ClientEngine::subscribe(Now now, std::string_view filter, ReplayMode replay) {

@@ -20,7 +20,7 @@ Kept::Kept(Context& context, Arena& arena)
 }
 
 ClientEngine::Published Kept::publish(Now now, std::string_view topic, Lane lane,
-                                      std::span<const std::uint8_t> payload) {
+                                      std::span<const std::span<const std::uint8_t>> pieces) {
   const auto refuse = [&](RefuseReason reason) {
     ++c_.counters.refused;
     return ClientEngine::Published{reason, 0, 0};
@@ -30,7 +30,9 @@ ClientEngine::Published Kept::publish(Now now, std::string_view topic, Lane lane
     return refuse(RefuseReason::bad_topic);
   }
   // The wire cannot say "0 bytes": it carries length - 1.
-  if (payload.empty() || payload.size() > c_.limits.message_bytes_max) return refuse(RefuseReason::too_long);
+  std::uint64_t length = 0;
+  for (const auto& piece : pieces) length += piece.size();
+  if (length == 0 || length > c_.limits.message_bytes_max) return refuse(RefuseReason::too_long);
   if (free_ == kNil) return refuse(RefuseReason::memory_full);
   const std::uint32_t t = c_.topics.find_or_add(topic, static_cast<std::uint8_t>(lane));
   if (t == kNil) return refuse(RefuseReason::memory_full);
@@ -49,7 +51,8 @@ ClientEngine::Published Kept::publish(Now now, std::string_view topic, Lane lane
   }
   const MessageId id = c_.store.create();
   if (id == kNil) return refuse(RefuseReason::memory_full);
-  if (!c_.store.append_copy(id, payload)) {
+  for (const auto& piece : pieces) {
+    if (c_.store.append_copy(id, piece)) continue;
     c_.store.release(id);
     return refuse(RefuseReason::memory_full);
   }

@@ -11,7 +11,8 @@ class Kept {
  public:
   Kept(Context& context, Arena& arena);
 
-  ClientEngine::Published publish(Now now, std::string_view topic, Lane lane, std::span<const std::uint8_t> payload);
+  ClientEngine::Published publish(Now now, std::string_view topic, Lane lane,
+                                  std::span<const std::span<const std::uint8_t>> pieces);
   void session_up();
   void session_down();
   void room() { no_room_ = 0; }

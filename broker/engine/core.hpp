@@ -76,7 +76,6 @@ struct Lag {  // of one (downstream, topic)
   bool again = false;            // to be placed again (came_another_way)
   bool waits = false;            // for the homes' word on where what they retain begins
   std::uint32_t alias = 0;       // TOPIC was sent in this session; 0: not
-  std::uint32_t newest = 0;      // session message number of the last of `inflight`
 };
 
 struct InFlight {

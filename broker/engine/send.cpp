@@ -148,10 +148,7 @@ Core::Pull Core::send_entry(std::uint32_t d, std::uint32_t e, bool in_log_order)
       Lag& l = lag(d, topic);
       in_flight(d, data_lane(lane), number) = {in_log_order ? topic : kNil, e, l.epoch};
       dl.sent = number;
-      if (in_log_order) {
-        ++l.inflight;
-        l.newest = number;
-      }
+      if (in_log_order) ++l.inflight;
       ++counters.delivered_out;
       break;
     }

@@ -18,12 +18,6 @@
 #include "broker/engine/core.hpp"
 
 namespace portolan::broker::core {
-namespace {
-
-constexpr std::uint64_t kStarvedNs = 100'000'000;  // since the first segment came
-
-}  // namespace
-
 std::uint32_t Core::through_of(std::uint32_t slot, std::uint32_t lane, std::uint32_t number) const {
   for (std::uint32_t i = 0; through_used_ != 0 && i < through_bound_; ++i) {
     const Through& t = throughs_[i];
@@ -147,14 +141,16 @@ bool Core::sent_through(std::uint32_t d, std::uint32_t e) {
     Lag& l = lag(d, topic);
     const std::uint32_t lane = data_lane(log_.topic(topic).lane);
     const DownLane& dl = downstreams_[d].lanes[lane];
-    if (static_cast<std::int32_t>(number - dl.delivered) <= 0 && l.inflight == 0) return true;
-    if (l.inflight != 0 && static_cast<std::int32_t>(l.newest - number) > 0) {
-      in_flight(d, lane, l.newest).entry = e;
+    const bool done = static_cast<std::int32_t>(number - dl.delivered) <= 0;
+    for (std::uint32_t n = dl.sent; l.inflight != 0 && n != (done ? dl.delivered : number); --n) {
+      InFlight& newest = in_flight(d, lane, n);
+      if (newest.topic != topic || newest.epoch != l.epoch) continue;
+      newest.entry = e;
       return true;
     }
+    if (done) return true;
     in_flight(d, lane, number) = {topic, e, l.epoch};
     ++l.inflight;
-    l.newest = number;
     return true;
   }
   return false;
@@ -172,7 +168,8 @@ void Core::on_starved(std::uint32_t slot, const Incoming& in) {
   if (number_at(slot, data_lane(in.lane), in.number).serial != 0) return;  // refused already
   relieve_memory(in.length);
   const std::uint32_t s = stream_of(slot, in.publisher);
-  if (in.waited_ns < kStarvedNs || downstreams_[slots_[slot].downstream].broker || s >= kPastAlias) return;
+  if (in.stage != Incoming::Stage::starved_long || downstreams_[slots_[slot].downstream].broker || s >= kPastAlias)
+    return;
   if (endpoint_.room_for_long(in.length)) return;  // it begins now
   refuse(slot, in, s, RefuseReason::memory_full);
 }

@@ -16,7 +16,7 @@ constexpr std::uint32_t kRelieveForLong = 4'096;
 }  // namespace
 
 void Core::on_data(std::uint32_t slot, Incoming& in) {
-  if (in.stage == Incoming::Stage::starved) return on_starved(slot, in);
+  if (in.stage >= Incoming::Stage::starved) return on_starved(slot, in);
   if (in.stage == Incoming::Stage::begun) return on_begun(slot, in);
   if (in.message == kNil) return;
   const std::uint32_t s = stream_of(slot, in.publisher);

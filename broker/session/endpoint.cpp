@@ -184,7 +184,6 @@ bool Endpoint::poll_message(Incoming& out) {
   } else {
     out.stage = item.stage;
     out.length = item.length;
-    out.waited_ns = item.waited_ns;
     out.message = item.message;
     out.topic = item.topic;
     out.publisher = item.publisher;
@@ -244,7 +243,7 @@ SendResult Endpoint::send(Now now, SessionId session, Lane lane, const Outgoing&
   e.publisher = message.publisher;
   e.sequence = message.sequence;
   e.epoch = message.epoch;
-  e.lane = static_cast<std::uint8_t>(l);
+  e.lane = l & 0xFu;
   e.length = length;
   e.number = number = ++out.sent;
   st.store->add_reference(message.message);

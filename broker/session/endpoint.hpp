@@ -73,8 +73,9 @@ struct Outgoing {
 struct Incoming {
   // Of long messages, after give_early(). begun: the first segments are in `message` (a reference of the caller's own),
   // and more is coming; it goes up again as `whole`, or becomes `broken` (its session has ended, or GONE). starved: no
-  // memory for it to begin; `message` is none, and it is said again each kStarvedAgainNs while that is so.
-  enum class Stage : std::uint8_t { whole, begun, starved };
+  // memory for it to begin; `message` is none, and it is said again each kStarvedAgainNs, after kStarvedLongNs as
+  // starved_long.
+  enum class Stage : std::uint8_t { whole, begun, starved, starved_long };
   SessionId session = kNil;
   Lane lane{};
   std::uint32_t number = 0;  // session message number
@@ -86,15 +87,14 @@ struct Incoming {
   std::uint64_t sequence = 0;
   std::uint32_t epoch = 0;
   Stage stage = Stage::whole;
-  std::uint32_t length = 0;     // when whole
-  std::uint64_t waited_ns = 0;  // starved: since it asked first
+  std::uint32_t length = 0;  // when whole
   // control lane: valid until the next poll_message
   std::uint32_t control = 0;  // enum ptl_control
   std::span<const std::uint8_t> body;
 };
 
 inline constexpr std::uint32_t kEarlySegments = 4;  // of fewer nothing is told before they are whole
-inline constexpr std::uint64_t kStarvedAgainNs = 20'000'000;
+inline constexpr std::uint64_t kStarvedAgainNs = 20'000'000, kStarvedLongNs = 100'000'000;
 
 enum class SendResult : std::uint8_t { ok, no_room, not_up, too_long };
 

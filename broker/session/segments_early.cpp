@@ -57,8 +57,8 @@ void Endpoint::State::ask_for_memory(Session& s, const ptl_record& record) {
   item.number = record.number;
   item.sequence = record.sequence;
   item.lane = static_cast<std::uint8_t>(lane);
-  item.stage = Incoming::Stage::starved;
-  item.waited_ns = now.mono_ns - s.starved_since_ns;
+  const bool long_since = now.mono_ns - s.starved_since_ns >= kStarvedLongNs;
+  item.stage = long_since ? Incoming::Stage::starved_long : Incoming::Stage::starved;
   incoming.push(items, at);
   ++arrived;
 }

@@ -58,7 +58,7 @@ bool Endpoint::State::tell_segment(Session& s, std::uint32_t control, std::uint3
 
 void Endpoint::State::enqueue_long(Session& s, std::uint32_t entry) {
   OutEntry& e = entries[entry];
-  e.segments = static_cast<std::uint16_t>((e.length + PTL_SEGMENT_PAYLOAD - 1) / PTL_SEGMENT_PAYLOAD);
+  e.segments = (e.length + PTL_SEGMENT_PAYLOAD - 1) / PTL_SEGMENT_PAYLOAD & 0x3FFu;
   s.lanes_out[e.lane].lengthy.push(entries, entry);
   if (offer_segments(s)) note_growing(s);
 }

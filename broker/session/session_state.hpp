@@ -51,13 +51,12 @@ struct OutEntry {
   std::uint32_t epoch = 0;
   std::uint32_t number = 0;
   std::uint32_t length = 0;
-  std::uint16_t segments = 0;  // long messages: how many, here (of a message that is still coming), cut, done
-  std::uint16_t here = 0;
-  std::uint16_t cut = 0;
-  std::uint16_t done = 0;
-  std::uint8_t lane = 0;
-  bool withdrawn = false;  // refused by the peer: nothing more of it is cut
+  // Of long messages: segments, at most 257, and how many of them are here (while it is still coming), cut, and done.
+  std::uint32_t segments : 10 = 0, here : 10 = 0, cut : 10 = 0;
+  std::uint32_t done : 10 = 0, lane : 4 = 0;
+  std::uint32_t withdrawn : 1 = 0;  // refused by the peer, or broken: nothing more of it is cut
 };
+static_assert(sizeof(OutEntry) == 48 && PTL_MESSAGE_MAX / PTL_SEGMENT_PAYLOAD < 1u << 10);
 
 struct OutLane {
   std::uint32_t sent = 0, admitted = 0, delivered = 0;
@@ -87,7 +86,6 @@ struct InItem {
   std::uint8_t lane = 0;
   bool repaired = false;
   Incoming::Stage stage = Incoming::Stage::whole;
-  std::uint64_t waited_ns = 0;
 };
 
 // What both ends tell each other inside the handshake, sealed.

@@ -182,7 +182,7 @@ TEST(Tolerance, AWindowWiderThanMyRowIsUsedAsFarAsTheRowGoes) {
     return b.got.size() == 1;
   }));
   EXPECT_EQ(b.got[0].bytes, text_of(1, 2'500'000));
-  EXPECT_GT(most, 16u);
+  EXPECT_GT(most, 4u);  // more were granted than its row has; the message itself is copied into blocks
   EXPECT_EQ(drops(b, Drop::no_grant), 0u);
   // A row of 1,024 is spoken of in the protocol; no row is wider.
   tell(wire, b, PTL_C_GRANT, segment_control(PTL_SMALL, 1, 1'024));

@@ -205,7 +205,12 @@ ClientEngine::Published World::publish(Node node, std::string_view topic, std::u
   std::vector<std::uint8_t> payload(bytes);
   Payload source(topic, p.identity.id, p.identity.incarnation, last + 1);
   for (auto& byte : payload) byte = source.next();
-  const auto result = p.client->publish(clock(p), topic, lane, payload);
+  std::vector<std::span<const std::uint8_t>> pieces;  // odd ones: nothing may depend on how an application cuts
+  constexpr std::size_t kPiece = 100'003;
+  for (std::size_t from = 0; from < bytes; from += kPiece) {
+    pieces.push_back(std::span<const std::uint8_t>(payload).subspan(from, std::min(kPiece, bytes - from)));
+  }
+  const auto result = p.client->publish(clock(p), topic, lane, pieces);
   if (result.refused == RefuseReason::none) {
     last = result.sequence;
     oracle_.published(now_, node, std::string(topic), result.sequence);

@@ -12,7 +12,7 @@ constexpr std::uint16_t kBrokerPort = 7400;
 constexpr std::uint64_t kFirstClientId = 65'536;  // brokers count from 1, so their ids never meet
 constexpr std::size_t kMaxProcesses = 60'000;
 constexpr std::uint64_t kClientRate = 1'000'000'000;  // over the host's own loopback
-const std::vector<std::string> kLimits = {"sim", "sim_client", "daemon", "thousand"};
+const std::vector<std::string> kLimits = {"sim", "sim_client", "long", "long_client", "daemon", "thousand"};
 
 const Tree* section(const Context& c, std::string_view name) {
   for (const auto& e : c.root.entries) {

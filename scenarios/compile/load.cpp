@@ -11,7 +11,8 @@ namespace portolan::compile {
 namespace {
 
 constexpr std::size_t kMaxStreams = 200'000;
-constexpr std::uint32_t kMaxMessage = 4u << 20;  // broker::Limits::message_bytes_max
+constexpr std::uint32_t kMaxMessage = 16u << 20;  // the protocol's
+constexpr std::uint32_t kUsualMost = 4u << 20;    // message_bytes_max of broker::Limits::sim; beyond it: "long"
 
 const Tree* section(const Context& c, std::string_view name) {
   for (const auto& e : c.root.entries) {
@@ -97,7 +98,7 @@ class LoadReader {
       const auto bytes = c_.quantity(*size, map_.path("size"), Unit::size);
       if (bytes && (*bytes < 16 || *bytes > kMaxMessage)) {
         c_.out.error(size->at, map_.path("size"),
-                     show_size(static_cast<std::uint64_t>(*bytes)) + " is out of range; valid: 16 B to 4 MiB");
+                     show_size(static_cast<std::uint64_t>(*bytes)) + " is out of range; valid: 16 B to 16 MiB");
       } else if (bytes) {
         load_.size_bytes = static_cast<std::uint32_t>(*bytes);
       }
@@ -297,6 +298,12 @@ void read_loads(Context& c) {
   if (node != nullptr) {
     Map map(c, *node, "load", {});
     for (const auto& e : map.entries()) LoadReader(c, e, map.path(e.key)).run();
+  }
+  const auto& loads = c.plan.loads;
+  if (std::any_of(loads.begin(), loads.end(), [](const plan::Load& l) { return l.size_bytes > kUsualMost; })) {
+    for (plan::Process& p : c.plan.processes) {  // any of them may have to pass it on
+      p.limits = p.limits == "sim" ? "long" : p.limits == "sim_client" ? "long_client" : p.limits;
+    }
   }
   for (TopicEntry& entry : c.topics) {
     if (entry.loaded || c.out.failed()) continue;

@@ -164,6 +164,8 @@ void BrokerHost::extra_counters() {
   audit_.counter("resumed", 0, c.resumed);
   audit_.counter("interest_mended", 0, c.interest_mended);
   audit_.counter("retention_expired", 0, c.retention_expired);
+  audit_.counter("sent_through", 0, c.sent_through);
+  audit_.counter("through_broken", 0, c.through_broken);
 }
 
 }  // namespace portolan::sim
