@@ -202,7 +202,7 @@ int run(const std::string& plan_path, const std::string& datagrams_path, const s
     if (d.from < plan->processes.size() && d.to < plan->processes.size() && d.bytes < 65'508) continue;
     return complain({Exit::usage, datagrams_path, "is not of this plan"});
   }
-  ns3::ObjectFactory scheduler;  // the one that the simulator takes
+  ns3::ObjectFactory scheduler;  // the fastest of its own
   scheduler.SetTypeId(ns3::PriorityQueueScheduler::GetTypeId());
   ns3::Simulator::SetScheduler(scheduler);
   Baseline baseline(*plan, std::move(*datagrams));

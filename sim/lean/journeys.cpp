@@ -2,56 +2,61 @@
 
 namespace portolan::sim {
 
-std::size_t Journeys::home(std::uint64_t key, std::uint32_t process) const {
-  const std::uint64_t mixed = (key ^ (process * 0x9E3779B97F4A7C15ull)) * 0xD6E8FEB86659FD93ull;
-  return static_cast<std::size_t>(mixed >> 32) & (table_.size() - 1);
+std::uint64_t Journeys::mixed(std::uint64_t key, std::uint32_t process) {
+  return (key ^ (process * 0x9E3779B97F4A7C15ull)) * 0xD6E8FEB86659FD93ull;
 }
 
 std::size_t Journeys::place(std::uint64_t key, std::uint32_t process) const {
-  std::size_t at = home(key, process);
-  while (table_[at] != kNone) {
-    const Leg& leg = legs_[table_[at]];
-    if (leg.key == key && leg.process == process) break;
-    at = (at + 1) & (table_.size() - 1);
+  const std::uint64_t hash = mixed(key, process);
+  const auto mark = static_cast<std::uint32_t>(hash);
+  std::size_t i = home(hash);
+  while (table_[i].leg != kNone) {
+    if (table_[i].mark == mark) {
+      const Leg& leg = at(table_[i].leg);
+      if (leg.key == key && leg.process == process) break;
+    }
+    i = (i + 1) & (table_.size() - 1);
   }
-  return at;
+  return i;
 }
 
 Journeys::Leg* Journeys::find(std::uint64_t key, std::uint32_t process) {
   if (table_.empty()) return nullptr;
-  const std::uint32_t leg = table_[place(key, process)];
-  return leg == kNone ? nullptr : &legs_[leg];
+  const std::uint32_t leg = table_[place(key, process)].leg;
+  return leg == kNone ? nullptr : &at(leg);
 }
 
 void Journeys::grow() {
   if (2 * (count_ + 1) <= table_.size()) return;
-  table_.assign(table_.empty() ? 1'024 : 2 * table_.size(), kNone);
-  for (std::uint32_t i = 0; i < legs_.size(); ++i) {
-    if (legs_[i].used) table_[place(legs_[i].key, legs_[i].process)] = i;
+  table_.assign(table_.empty() ? 1'024 : 2 * table_.size(), {});
+  for (std::uint32_t i = 0; i < made_; ++i) {
+    const Leg& leg = at(i);
+    if (leg.used) table_[place(leg.key, leg.process)] = {i, static_cast<std::uint32_t>(mixed(leg.key, leg.process))};
   }
 }
 
-void Journeys::erase(std::uint32_t leg) {
-  std::size_t hole = place(legs_[leg].key, legs_[leg].process);
+void Journeys::erase(std::uint32_t index) {
+  Leg& leg = at(index);
+  std::size_t hole = place(leg.key, leg.process);
   const std::size_t mask = table_.size() - 1;
-  table_[hole] = kNone;
-  for (std::size_t at = (hole + 1) & mask; table_[at] != kNone; at = (at + 1) & mask) {
-    const Leg& other = legs_[table_[at]];
-    const std::size_t wants = home(other.key, other.process);
-    if (((at - wants) & mask) < ((at - hole) & mask)) continue;  // it lies between its home and the hole's far side
-    table_[hole] = table_[at];
-    table_[at] = kNone;
-    hole = at;
+  table_[hole] = {};
+  for (std::size_t i = (hole + 1) & mask; table_[i].leg != kNone; i = (i + 1) & mask) {
+    const Leg& other = at(table_[i].leg);
+    const std::size_t wants = home(mixed(other.key, other.process));
+    if (((i - wants) & mask) < ((i - hole) & mask)) continue;  // it lies between its home and the hole's far side
+    table_[hole] = table_[i];
+    table_[i] = {};
+    hole = i;
   }
-  legs_[leg].used = false;
-  ++legs_[leg].generation;
-  free_.push_back(leg);
+  leg.used = false;
+  ++leg.generation;
+  free_.push_back(index);
   --count_;
 }
 
 void Journeys::forget_old(std::uint64_t now_ns) {
   for (; oldest_ < age_.size(); ++oldest_) {
-    const Leg& leg = legs_[age_[oldest_].leg];
+    const Leg& leg = at(age_[oldest_].leg);
     if (leg.generation != age_[oldest_].generation) continue;  // delivered
     if (leg.made_ns + kForgetNs >= now_ns && count_ < kLegsMax) break;
     erase(age_[oldest_].leg);
@@ -67,22 +72,25 @@ Journeys::Leg& Journeys::make(std::uint64_t key, std::uint32_t process, std::uin
   if (Leg* known = find(key, process)) return *known;
   forget_old(now_ns);
   grow();
-  std::uint32_t index = static_cast<std::uint32_t>(legs_.size());
+  Cell& cell = table_[place(key, process)];
+  std::uint32_t index = made_;
   if (free_.empty()) {
-    legs_.emplace_back();
+    if (made_ % kChunk == 0) legs_.push_back(std::make_unique<Leg[]>(kChunk));
+    at(made_++).index = index;
   } else {
     index = free_.back();
     free_.pop_back();
-    const std::uint32_t generation = legs_[index].generation;
-    legs_[index] = Leg{};
-    legs_[index].generation = generation;
+    const std::uint32_t generation = at(index).generation;
+    at(index) = Leg{};
+    at(index).index = index;
+    at(index).generation = generation;
   }
-  Leg& leg = legs_[index];
+  Leg& leg = at(index);
   leg.key = key;
   leg.process = process;
   leg.made_ns = now_ns;
   leg.used = true;
-  table_[place(key, process)] = index;
+  cell = {index, static_cast<std::uint32_t>(mixed(key, process))};
   age_.push_back({index, leg.generation});
   ++count_;
   return leg;
@@ -92,12 +100,17 @@ Journeys::Leg& Journeys::make(std::uint64_t key, std::uint32_t process, std::uin
 Journeys::Try& Journeys::try_of(Leg& leg, const Departure& departure, std::uint64_t now_ns, bool& fresh) {
   fresh = false;
   if (leg.tried && leg.first.to == departure.to) return leg.first;
-  for (Try& t : leg.more) {
-    if (t.to == departure.to) return t;
+  if (leg.more != nullptr) {
+    for (Try& t : *leg.more) {
+      if (t.to == departure.to) return t;
+    }
   }
   fresh = true;
   const Try made{departure.to, departure.session, now_ns, 0};
-  if (leg.tried) return leg.more.emplace_back(made);
+  if (leg.tried) {
+    if (leg.more == nullptr) leg.more = std::make_unique<std::vector<Try>>();
+    return leg.more->emplace_back(made);
+  }
   leg.tried = true;
   return leg.first = made;
 }
@@ -106,7 +119,7 @@ void Journeys::published(std::uint64_t key, std::uint32_t process, std::uint64_t
   Leg& leg = make(key, process, now_ns);
   leg.parts = {};
   leg.repaired = leg.tried = false;
-  leg.more.clear();
+  leg.more.reset();
   leg.parts.broker_ns = static_cast<std::int64_t>(now_ns - intended_ns);  // a paused or busy publisher
   leg.handled_ns = now_ns;
 }
@@ -156,7 +169,7 @@ bool Journeys::deliver(std::uint64_t key, std::uint32_t process, std::uint64_t n
   out = leg->parts;
   out.repair_ns += static_cast<std::int64_t>(now_ns - leg->handled_ns);
   repaired = leg->repaired || now_ns != leg->handled_ns;
-  erase(static_cast<std::uint32_t>(leg - legs_.data()));
+  erase(leg->index);
   return true;
 }
 

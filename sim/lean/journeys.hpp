@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 namespace portolan::sim {
@@ -60,12 +61,13 @@ class Journeys {
     std::uint64_t key = 0;
     std::uint64_t made_ns = 0;
     std::uint32_t process = 0;
+    std::uint32_t index = 0;
     std::uint32_t generation = 0;  // of this place; counted up when it is given back
     bool used = false;
     bool repaired = false;
     bool tried = false;
     Try first{};
-    std::vector<Try> more;
+    std::unique_ptr<std::vector<Try>> more;
   };
   static constexpr std::uint32_t kNone = ~0u;
 
@@ -74,13 +76,22 @@ class Journeys {
   void forget_old(std::uint64_t now_ns);
   void erase(std::uint32_t leg);
   void grow();
-  std::size_t home(std::uint64_t key, std::uint32_t process) const;
+  static std::uint64_t mixed(std::uint64_t key, std::uint32_t process);
+  std::size_t home(std::uint64_t mixed) const { return static_cast<std::size_t>(mixed >> 32) & (table_.size() - 1); }
   std::size_t place(std::uint64_t key, std::uint32_t process) const;  // of it, or the free one where it would go
   static Try& try_of(Leg& leg, const Departure& departure, std::uint64_t now_ns, bool& fresh);
 
-  // Open addressing over legs in the order in which they were made: a run makes and finds several million.
-  std::vector<std::uint32_t> table_;  // indexes into legs_, a power of two of them
-  std::vector<Leg> legs_;
+  // Open addressing: a run makes and finds several million, so a cell tells whether its leg is worth looking at.
+  struct Cell {
+    std::uint32_t leg = kNone;
+    std::uint32_t mark = 0;  // of the hash
+  };
+  Leg& at(std::uint32_t leg) { return legs_[leg / kChunk][leg % kChunk]; }
+  const Leg& at(std::uint32_t leg) const { return legs_[leg / kChunk][leg % kChunk]; }
+  static constexpr std::uint32_t kChunk = 4'096;
+  std::vector<Cell> table_;                   // a power of two of them
+  std::vector<std::unique_ptr<Leg[]>> legs_;  // by chunks, in the order in which they were made: they never move
+  std::uint32_t made_ = 0;
   std::vector<std::uint32_t> free_;
   struct Made {
     std::uint32_t leg;

@@ -1,8 +1,6 @@
 #include "sim/lean/simulation.hpp"
 
 #include <ns3/global-value.h>
-#include <ns3/object-factory.h>
-#include <ns3/priority-queue-scheduler.h>
 #include <xxhash.h>
 
 #include <algorithm>
@@ -10,6 +8,7 @@
 #include <cstdio>
 #include <ctime>
 
+#include "sim/lean/event_loop.hpp"
 #include "sim/lean/link_rows.hpp"
 
 namespace portolan::sim {
@@ -340,9 +339,7 @@ Expected<RunResult> Simulation::play() {
 }  // namespace
 
 Expected<RunResult> run(const plan::Plan& plan, const RunOptions& options) {
-  ns3::ObjectFactory scheduler;
-  scheduler.SetTypeId(ns3::PriorityQueueScheduler::GetTypeId());
-  ns3::Simulator::SetScheduler(scheduler);
+  EventLoop::install();
   Expected<RunResult> result = [&]() -> Expected<RunResult> {
     Simulation simulation(plan, options);
     if (auto built = simulation.build(); !built) return tl::unexpected<Error>(built.error());
