@@ -39,8 +39,24 @@ constexpr std::uint32_t kLengthBytes = 4;  // before each message, as any protoc
 constexpr auto kMinRtoNs = 200'000'000;
 constexpr auto kDelayedAckNs = 40'000'000;
 constexpr std::uint32_t kBufferBytes = 4u << 20;
-constexpr std::uint32_t kInitialWindow = 10;   // RFC 6928
-constexpr std::uint32_t kSegmentBytes = 1398;  // 1450 inside the tunnel, less IPv4, TCP and timestamps
+constexpr std::uint32_t kInitialWindow = 10;       // RFC 6928
+constexpr std::uint32_t kTcpBytes = 20 + 20 + 12;  // IPv4, TCP, timestamps
+constexpr std::uint32_t kTunnelBytes = 50;
+
+// The longest that goes over every link, whatever faults make of it: TCP here has no path-MTU discovery.
+std::uint32_t segment_bytes(const plan::Plan& plan) {
+  std::uint32_t least = 9'000;
+  const auto over = [&](const plan::Link& link, const plan::Impairments& way) {
+    const std::uint32_t tunnel = link.model == "veth" || link.model == "access" ? 0 : kTunnelBytes;
+    least = std::min(least, way.mtu_bytes - std::min(way.mtu_bytes, tunnel + kTcpBytes));
+  };
+  for (const plan::Link& link : plan.links) over(link, link.a_to_b), over(link, link.b_to_a);
+  for (const plan::Fault& fault : plan.faults) {
+    if (std::find(fault.replaces.begin(), fault.replaces.end(), "mtu") == fault.replaces.end()) continue;
+    for (const plan::Index l : fault.links) over(plan.links[l], fault.impairments);
+  }
+  return least;
+}
 
 struct Message {
   std::uint32_t bytes;
@@ -112,7 +128,7 @@ class Connection {
   bool up_ = false;
 };
 
-void set_defaults(const std::string& kind) {
+void set_defaults(const std::string& kind, std::uint32_t segment) {
   ns3::TcpBbr::GetTypeId();
   ns3::TcpCubic::GetTypeId();
   const auto set = [](const char* name, const ns3::AttributeValue& value) { ns3::Config::SetDefault(name, value); };
@@ -126,7 +142,7 @@ void set_defaults(const std::string& kind) {
   set("ns3::TcpSocket::SndBufSize", ns3::UintegerValue(kBufferBytes));
   set("ns3::TcpSocket::RcvBufSize", ns3::UintegerValue(kBufferBytes));
   set("ns3::TcpSocket::InitialCwnd", ns3::UintegerValue(kInitialWindow));
-  set("ns3::TcpSocket::SegmentSize", ns3::UintegerValue(kSegmentBytes));
+  set("ns3::TcpSocket::SegmentSize", ns3::UintegerValue(segment));
   set("ns3::TcpSocket::TcpNoDelay", ns3::BooleanValue(true));
 }
 
@@ -147,6 +163,10 @@ class Baseline {
         if (!wants(plan_.processes[p], plan_.topics[stream.topic])) continue;
         Connection*& connection = between[{stream.process, p}];
         if (connection == nullptr) {
+          if (connections_.size() > 65'535u - kFirstPort) {
+            return fail(Exit::usage, "/processes",
+                        "more connections than there are ports: publishers times subscribers");
+          }
           const auto port = static_cast<std::uint16_t>(kFirstPort + connections_.size());
           connections_.push_back(std::make_unique<Connection>(net_, plan_.processes[stream.process].node,
                                                               plan_.processes[p].node, port, deliveries_));
@@ -234,14 +254,14 @@ int run(const plan::Plan& plan, const std::string& tcp, const std::string& repla
     if (fault.processes.empty()) continue;
     return complain({Exit::usage, "/faults", fault.name + " touches processes, of which TCP has none here"});
   }
-  set_defaults(tcp);
+  set_defaults(tcp, segment_bytes(plan));
   auto net = sim::FullFabric::make_for_tcp(plan);
   if (!net) return complain(net.error());
   for (const plan::Fault& fault : plan.faults) {
     if (fault.kind != plan::FaultKind::cut && fault.kind != plan::FaultKind::partition) continue;
-    for (const plan::Ns when : {fault.at_ns, fault.until_ns}) {
-      if (when > 0) sim::at(static_cast<std::uint64_t>(when), [&net] { (*net)->links_changed(); });
-    }
+    const auto changes = [&net] { (*net)->links_changed(); };
+    sim::at(static_cast<std::uint64_t>(fault.at_ns), changes);
+    if (fault.until_ns > 0) sim::at(static_cast<std::uint64_t>(fault.until_ns), changes);
   }
   auto workload = load::Workload::make(plan, replay_folder);
   if (!workload) return complain(workload.error());
