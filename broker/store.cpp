@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <new>
 
 namespace portolan::broker {
 namespace {
@@ -16,13 +17,11 @@ struct FreeList {
   std::uint32_t count = 0;
   std::uint32_t used = 0;
   std::uint32_t high = 0;
+  std::uint32_t fresh = 0;  // from here on none was ever taken, and no memory of theirs touched
 
   void build(Arena& arena, std::uint32_t n) {
-    next = arena.take<std::uint32_t>(n);
+    next = arena.take_raw<std::uint32_t>(n);
     count = n;
-    if (next == nullptr) return;
-    for (std::uint32_t i = n; i-- > 0;) push(i);
-    used = 0;
   }
   void push(std::uint32_t i) {
     next[i] = head;
@@ -30,9 +29,14 @@ struct FreeList {
     --used;
   }
   std::uint32_t pop() {
-    const std::uint32_t i = head;
-    if (i == kNil) return kNil;
-    head = next[i];
+    std::uint32_t i = head;
+    if (i != kNil) {
+      head = next[i];
+    } else if (fresh < count) {
+      i = fresh++;
+    } else {
+      return kNil;
+    }
     high = std::max(high, ++used);
     return i;
   }
@@ -93,7 +97,7 @@ Store::Store(const Limits& limits, Arena& arena) {
   State dry;
   State& t = s != nullptr ? *s : dry;
   t.block_bytes = limits.small_block_bytes;
-  t.messages = arena.take<Message>(limits.messages);
+  t.messages = arena.take_raw<Message>(limits.messages);  // each is made when it is taken
   t.message_list.build(arena, limits.messages);
   t.blocks =
       reinterpret_cast<std::uint8_t*>(arena.take_raw<Line>(std::size_t{limits.small_blocks} * t.block_bytes / 64));
@@ -113,14 +117,14 @@ Store::Store(const Limits& limits, Arena& arena) {
       std::memset(pool.at(i), 0, sizeof(ptl_slot));
     pieces += counts[c];
   }
-  t.pieces = arena.take<Piece>(pieces);
+  t.pieces = arena.take_raw<Piece>(pieces);
   if (!arena.short_of_memory()) s_ = s;
 }
 
 MessageId Store::create() {
   const MessageId id = s_->message_list.pop();
   if (id == kNil) return kNil;
-  s_->messages[id] = Message{};
+  new (s_->messages + id) Message();
   s_->messages[id].references = 1;
   return id;
 }

@@ -40,7 +40,7 @@ struct ClientEngine::State {
         interest(c, arena),
         handles(arena.take<Handle>(kHandles)),
         long_spans(limits.message_bytes_max / limits.small_block_bytes + 2),
-        spans(arena.take<Bytes>(std::size_t{kLongHandles} * long_spans)) {
+        spans(arena.take_raw<Bytes>(std::size_t{kLongHandles} * long_spans)) {
     ready = !arena.short_of_memory();
     if (!ready) return;
     c.endpoint.configure_peer(config.broker, initiating(config.session));

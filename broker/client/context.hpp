@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <cstring>
+#include <new>
 #include <string_view>
 
 #include "broker/client/table.hpp"
@@ -94,14 +95,14 @@ class OutputQueue {
   void take(Arena& arena, const Limits& limits) {
     delivery_bound_ = limits.deliveries;
     event_bound_ = limits.events;
-    ring_ = arena.take<Item>(std::size_t{delivery_bound_} + event_bound_);
+    ring_ = arena.take_raw<Item>(std::size_t{delivery_bound_} + event_bound_);
   }
   bool delivery_room() const { return deliveries_ < delivery_bound_; }
   bool event_room(std::uint32_t wanted) const { return events_ + wanted <= event_bound_; }
   bool empty() const { return deliveries_ + events_ == 0; }
   // The caller has asked for room.
   void push(const Item& item) {
-    ring_[(head_ + deliveries_ + events_) % (delivery_bound_ + event_bound_)] = item;
+    new (ring_ + (head_ + deliveries_ + events_) % (delivery_bound_ + event_bound_)) Item(item);
     (item.is_delivery ? deliveries_ : events_) += 1;
     if (deliveries_ + events_ > high_) high_ = deliveries_ + events_;
   }

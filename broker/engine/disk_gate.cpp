@@ -1,17 +1,18 @@
 #include "broker/engine/disk_gate.hpp"
 
+#include <new>
+
 namespace portolan::broker {
 
 DiskGate::DiskGate(Arena& arena, std::uint32_t writes_max)
-    : writes_(arena.take<Write>(writes_max)), bound_(writes_max) {}
+    : writes_(arena.take_raw<Write>(writes_max)), bound_(writes_max) {}
 
 std::uint64_t DiskGate::submit(std::uint64_t offset, std::span<const std::uint8_t> bytes, bool sync) {
   if (submitted_ - durable_ == bound_) return 0;
   const std::uint64_t position = ++submitted_;
-  Write& w = at(position);
+  Write& w = *new (&at(position)) Write();
   w.write = {position, offset, bytes, sync};
   w.state = State::queued;
-  w.result = DiskResult::ok;
   return position;
 }
 

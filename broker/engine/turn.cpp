@@ -1,6 +1,7 @@
 // Construction, and the turn of work: what the endpoint has is taken in, then everything that became due goes out.
 #include <algorithm>
 #include <cstring>
+#include <type_traits>
 
 #include "broker/engine/core.hpp"
 
@@ -34,9 +35,10 @@ Core::Core(const Limits& limits, const EngineConfig& config, Arena& arena)
   catching_up_.construct(arena, limits.downstreams, limits.streams);
   catch_ups_ = arena.take<CatchUp>(limits.streams);
   in_flight_ = arena.take_raw<InFlight>(ds * kDataLanes * down_ring_);
-  up_numbers_ = arena.take<UpNumber>(std::size_t{limits.sessions} * kDataLanes * up_ring_);
-  topic_aliases_ = arena.take<std::uint32_t>(std::size_t{limits.sessions} * (limits.topics + 1));
-  in_aliases_ = arena.take<InAlias>(std::size_t{limits.sessions} * (limits.streams + 1));
+  // What a slot needs of these three is made when a session takes it (take_slot).
+  up_numbers_ = arena.take_raw<UpNumber>(std::size_t{limits.sessions} * kDataLanes * up_ring_);
+  topic_aliases_ = arena.take_raw<std::uint32_t>(std::size_t{limits.sessions} * (limits.topics + 1));
+  in_aliases_ = arena.take_raw<InAlias>(std::size_t{limits.sessions} * (limits.streams + 1));
   out_aliases_ = arena.take<std::uint32_t>(ds * limits.streams);
   place_uses_ = arena.take<std::uint8_t>(ds * limits.streams);
   stream_places_.construct(arena, limits.downstreams, limits.streams);
@@ -46,7 +48,8 @@ Core::Core(const Limits& limits, const EngineConfig& config, Arena& arena)
   filter_texts_ = arena.take<char>(std::size_t{limits.filters} * limits.topic_name_bytes);
   union_ = arena.take<UnionFilter>(limits.filters);
   union_texts_ = arena.take<char>(std::size_t{limits.filters} * limits.topic_name_bytes);
-  events_ = arena.take<Event>(limits.events);
+  static_assert(std::is_trivially_copyable_v<Event>);
+  events_ = arena.take_raw<Event>(limits.events);
   if (limits.message_bytes_max > (kEarlySegments - 1) * PTL_SEGMENT_PAYLOAD) through_bound_ = kThroughs;
   throughs_ = arena.take<Through>(through_bound_);
   through_numbers_ = arena.take<std::uint32_t>(std::size_t{through_bound_} * ds);

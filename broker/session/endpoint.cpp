@@ -59,7 +59,7 @@ Endpoint::State::State(const Limits& l, const Identity& self, const Entropy& ent
   const std::uint32_t pages_row = pages_each;
   const std::uint32_t words = std::max<std::uint32_t>(l.receive_messages / 64, 1);
   const std::uint32_t row = limits.grants_per_class;
-  buffer_bytes = arena.take<std::uint8_t>(std::size_t{l.transmits} * l.datagram_bytes);
+  buffer_bytes = arena.take_raw<std::uint8_t>(std::size_t{l.transmits} * l.datagram_bytes);
   auto* windows = arena.take<ptl_window>(l.sessions);
   auto* tables = arena.take<std::uint32_t>(std::size_t{l.sessions} * pages_row);
   auto* bits = arena.take<std::uint64_t>(std::size_t{l.sessions} * kLanes * words);
@@ -139,7 +139,7 @@ bool Endpoint::poll_transmit(Now now, Transmit& out) {
 }
 
 void Endpoint::release_transmit(std::uint32_t handle) {
-  if (handle >= s_->buffers.count() || !s_->buffers[handle].out) return;
+  if (!s_->buffers.known(handle) || !s_->buffers[handle].out) return;
   s_->buffers[handle].out = false;
   s_->buffers.give(handle);
 }

@@ -4,6 +4,8 @@
 
 #include <cstdint>
 #include <cstring>
+#include <new>
+#include <type_traits>
 
 #include "broker/store.hpp"
 
@@ -13,19 +15,19 @@ template <typename T>
 class Pool {
  public:
   void build(Arena& arena, std::uint32_t count) {
-    items_ = arena.take<T>(count);
+    items_ = arena.take_raw<T>(count);
     count_ = count;
-    if (items_ == nullptr) return;
-    for (std::uint32_t i = count; i-- > 0;) {
-      items_[i].next = head_;
-      head_ = i;
-    }
   }
   std::uint32_t take() {  // kNil: none left. Reset to its defaults.
-    const std::uint32_t i = head_;
-    if (i == kNil) return kNil;
-    head_ = items_[i].next;
-    items_[i] = T{};
+    std::uint32_t i = head_;
+    if (i != kNil) {
+      head_ = items_[i].next;
+    } else if (fresh_ < count_) {
+      i = fresh_++;
+    } else {
+      return kNil;
+    }
+    new (items_ + i) T();
     items_[i].next = kNil;
     if (++used_ > most_) most_ = used_;
     return i;
@@ -35,6 +37,7 @@ class Pool {
     head_ = i;
     --used_;
   }
+  bool known(std::uint32_t i) const { return i < fresh_; }  // was taken once
   T& operator[](std::uint32_t i) { return items_[i]; }
   const T& operator[](std::uint32_t i) const { return items_[i]; }
   std::uint32_t free() const { return count_ - used_; }
@@ -42,8 +45,11 @@ class Pool {
   std::uint32_t most() const { return most_; }
 
  private:
+  static_assert(std::is_trivially_destructible_v<T>);
   T* items_ = nullptr;
-  std::uint32_t count_ = 0, head_ = kNil, used_ = 0, most_ = 0;
+  // From `fresh_` on nobody has ever been taken, and their memory has not been touched: bounds are for the busiest
+  // hour.
+  std::uint32_t count_ = 0, head_ = kNil, fresh_ = 0, used_ = 0, most_ = 0;
 };
 
 struct Queue {  // first in, first out, through `next`
@@ -74,12 +80,12 @@ template <typename T>
 class Ring {
  public:
   void build(Arena& arena, std::uint32_t count) {
-    items_ = arena.take<T>(count);
+    items_ = arena.take_raw<T>(count);
     count_ = count;
   }
   bool push(const T& value) {
     if (used_ == count_) return false;
-    items_[(first_ + used_++) % count_] = value;
+    new (items_ + (first_ + used_++) % count_) T(value);
     if (used_ > most_) most_ = used_;
     return true;
   }

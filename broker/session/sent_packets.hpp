@@ -6,6 +6,7 @@
 
 #include <bit>
 #include <cstdint>
+#include <new>
 
 #include "broker/session/rate_model.hpp"
 #include "broker/store.hpp"
@@ -34,16 +35,19 @@ struct SentPage {
 class SentPages {  // the pool
  public:
   void build(Arena& arena, std::uint32_t count) {
-    pages_ = arena.take<SentPage>(count);
+    pages_ = arena.take_raw<SentPage>(count);
     count_ = count;
-    if (pages_ == nullptr) return;
-    for (std::uint32_t i = count; i-- > 0;) give(i);
-    used_ = 0;
   }
   std::uint32_t take() {
-    const std::uint32_t i = head_;
-    if (i == kNil) return kNil;
-    head_ = pages_[i].next;
+    std::uint32_t i = head_;
+    if (i != kNil) {
+      head_ = pages_[i].next;
+    } else if (fresh_ < count_) {
+      i = fresh_++;
+      new (pages_ + i) SentPage();
+    } else {
+      return kNil;
+    }
     most_ = ++used_ > most_ ? used_ : most_;
     return i;
   }
@@ -58,7 +62,7 @@ class SentPages {  // the pool
 
  private:
   SentPage* pages_ = nullptr;
-  std::uint32_t count_ = 0, head_ = kNil, used_ = 0, most_ = 0;
+  std::uint32_t count_ = 0, head_ = kNil, fresh_ = 0, used_ = 0, most_ = 0;  // `fresh_`: as in Pool
 };
 
 // One session's records. `table` has `pages` entries (a power of two), kNil each at the start.
