@@ -148,6 +148,8 @@ void Core::stream_from_publisher(std::uint32_t s, const wire::StreamBody& body) 
 void Core::stream_from_home(std::uint32_t slot, std::uint32_t s, const wire::StreamBody& body) {
   Stream& stream = log_.stream(s);
   const std::uint32_t home = slots_[slot].downstream;
+  // Published here: a hub that has it by another, to which I gave it before, is no home of it.
+  if (stream.home == Home::local) return;
   const bool covered = stream.home == Home::remote && stream.covered;
   const bool fresh = stream.home == Home::unknown || stream.home == Home::remote;
   stream.previous_incarnation = body.previous_incarnation;

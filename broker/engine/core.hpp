@@ -341,6 +341,7 @@ class Core {
   void release_topic(std::uint32_t d, std::uint32_t topic);
   void rewind(std::uint32_t d, std::uint32_t topic, std::uint32_t entry);
   std::uint32_t next_eligible(std::uint32_t d, std::uint32_t entry) const;
+  bool owes(std::uint32_t d, const Entry& entry) const;
   void release_one(std::uint32_t d, Entry& entry);
   void release_through(std::uint32_t d, std::uint32_t topic, std::uint32_t entry);
   void release_skipped(std::uint32_t d, std::uint32_t topic);

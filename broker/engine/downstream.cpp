@@ -141,6 +141,12 @@ void Core::reset_sending(std::uint32_t d) {
   downstreams_[d].control_blocked = false;
 }
 
+bool Core::owes(std::uint32_t d, const Entry& entry) const {
+  const Lag& l = lag(d, entry.topic);
+  return l.attached && l.acked != kNil && log_.entry(l.acked).position <= entry.position && !entry.early &&
+         eligible(d, entry);
+}
+
 void Core::release_one(std::uint32_t d, Entry& entry) {
   downstreams_[d].backlog_bytes -= entry.length;
   if (--entry.pending == 0) completed(entry);
@@ -172,8 +178,10 @@ void Core::release_skipped(std::uint32_t d, std::uint32_t topic) {
 }
 
 void Core::completed(Entry& entry) {
-  const std::uint32_t upstream = log_.stream(entry.stream).upstream;
-  if (upstream != kNil) mark_dirty(upstream);
+  const Stream& stream = log_.stream(entry.stream);
+  if (stream.upstream != kNil) mark_dirty(stream.upstream);
+  const std::uint32_t home = stream.home == Home::remote ? downstreams_[stream.home_peer].slot : kNil;
+  if (home != kNil) mark_dirty(home);
   const std::uint32_t topic = entry.topic;
   if (&log_.entry(log_.topic(topic).head) == &entry) expire(topic);
 }

@@ -58,11 +58,12 @@ void Core::housekeep() {
     const std::uint32_t e = log_.find(s, stream.highest);
     if (e == kNil || now_.mono_ns - log_.entry(e).time_ns >= detach_ns_) log_.drop_early(s, stream.highest);
   }
-  // A window that is full brings nothing more that would make anybody look who fills it.
+  // A window that is full brings nothing more that would make anybody look who fills it; and of a message that came by
+  // two sessions, one may not hear when everybody has it.
   for (std::uint32_t slot = 0; slot < limits_.sessions; ++slot) {
     if (!slots_[slot].used) continue;
     for (const UpLane& lane : slots_[slot].lanes) {
-      if (lane.highest - lane.delivered > limits_.window_messages / 2) mark_dirty(slot);
+      if (lane.highest != lane.delivered) mark_dirty(slot);
     }
   }
   if (now_.mono_ns < started_ns_ + kBootGraceNs + 2 * kHousekeepNs) answers_due_ = true;

@@ -325,13 +325,18 @@ void Core::raise_delivered(std::uint32_t slot, std::uint32_t i) {
   const bool from_peer = downstreams_[session.downstream].broker;
   const std::uint32_t crowded = limits_.window_messages / 4 * (from_peer ? 2 : 3);
   const std::uint32_t before = lane.delivered;
+  // Who sends it has it: where it came by two ways (a leaf's hub died) two brokers may owe it to each other.
+  const auto open = [&](const UpNumber& u) {
+    const Entry& entry = log_.entry(u.entry);
+    return entry.serial == u.serial && entry.pending > (from_peer && owes(session.downstream, entry) ? 1u : 0u);
+  };
   while (lane.delivered != lane.admitted && !kept_back(from_peer)) {
     UpNumber& u = number_at(slot, i, lane.delivered + 1);
-    if (u.serial != kDoneSerial && log_.entry(u.entry).serial == u.serial && log_.entry(u.entry).pending != 0) {
+    if (u.serial != kDoneSerial && open(u)) {
       // Nobody's window may run full because one of many is slow or away.
       if (lane.highest - lane.delivered <= crowded) break;
       detach_laggards(u.entry, static_cast<std::uint32_t>(GapReason::detached), true);
-      if (log_.entry(u.entry).serial == u.serial && log_.entry(u.entry).pending != 0) break;
+      if (open(u)) break;
     }
     u = UpNumber{};
     ++lane.delivered;

@@ -2,6 +2,7 @@
 // by leaf, hub, hub, leaf; and when a hub dies its leaves go on by their standbys.
 #include <gtest/gtest.h>
 
+#include "broker/testing/chaos_search.hpp"
 #include "broker/testing/world.hpp"
 
 namespace portolan::broker::testing {
@@ -150,35 +151,46 @@ TEST(Hubs, ALeafCutFromBothIsUnreachableAndComesBack) {
 }
 
 // Any one broker dies, or is cut off from a neighbour, while loss and traffic go on.
-TEST(Hubs, RandomDeathsAndCutsLoseNothing) {
-  for (std::uint64_t seed = 10; seed < 18; ++seed) {
-    WorldOptions options;
-    options.detach_ns = 40 * kSecond;
-    options.retain_bytes = 0;
-    Fleet f(seed, options);
-    f.all_subscribe("t/#");
-    ASSERT_TRUE(f.standing);
-    Draw draw(seed);
-    for (int i = 0; i < 3; ++i) {
-      const std::uint64_t at = f.w.now() + draw.between(100, 3'000) * kMilli, length = draw.between(50, 1'500) * kMilli;
-      const std::size_t hub = draw.below(kHubs), leaf = draw.below(kLeaves);
-      const Node h = f.hubs[hub], l = f.leaves[leaf];
-      if (draw.below(3) == 0) {
-        f.w.at(at, [&f, h] { f.w.kill(h); });
-        f.w.at(at + length, [&f, h] { f.w.restart(h); });
-      } else if (draw.below(2) == 0) {
-        f.w.at(at, [&f, l] { f.w.kill(l); });
-        f.w.at(at + length, [&f, l] { f.w.restart(l); });
-      } else {
-        f.w.at(at, [&f, h, l] { f.w.cut(h, l); });
-        f.w.at(at + length, [&f, h, l] { f.w.heal(h, l); });
-      }
+void random_life(std::uint64_t seed) {
+  WorldOptions options;
+  options.detach_ns = 40 * kSecond;
+  options.retain_bytes = 0;
+  Fleet f(seed, options);
+  f.all_subscribe("t/#");
+  ASSERT_TRUE(f.standing);
+  Draw draw(seed);
+  for (int i = 0; i < 3; ++i) {
+    const std::uint64_t at = f.w.now() + draw.between(100, 3'000) * kMilli, length = draw.between(50, 1'500) * kMilli;
+    const std::size_t hub = draw.below(kHubs), leaf = draw.below(kLeaves);
+    const Node h = f.hubs[hub], l = f.leaves[leaf];
+    if (draw.below(3) == 0) {
+      f.w.at(at, [&f, h] { f.w.kill(h); });
+      f.w.at(at + length, [&f, h] { f.w.restart(h); });
+    } else if (draw.below(2) == 0) {
+      f.w.at(at, [&f, l] { f.w.kill(l); });
+      f.w.at(at + length, [&f, l] { f.w.restart(l); });
+    } else {
+      f.w.at(at, [&f, h, l] { f.w.cut(h, l); });
+      f.w.at(at + length, [&f, h, l] { f.w.heal(h, l); });
     }
-    f.w.both(f.leaves[0], f.hubs[0], [](Path& path) { path.loss = 50'000; });
-    f.publish(250, 20 * kMilli);
-    EXPECT_TRUE(f.w.settle(40 * kSecond)) << seed;
-    EXPECT_EQ(f.w.verdict(), "") << seed;
   }
+  f.w.both(f.leaves[0], f.hubs[0], [](Path& path) { path.loss = 50'000; });
+  f.publish(250, 20 * kMilli);
+  EXPECT_TRUE(f.w.settle(40 * kSecond)) << seed;
+  EXPECT_EQ(f.w.verdict(), "") << seed;
+}
+
+TEST(Hubs, RandomDeathsAndCutsLoseNothing) {
+  const std::uint64_t first = from_environment("PORTOLAN_CHAOS_FIRST", 10);
+  const std::uint64_t seeds = from_environment("PORTOLAN_CHAOS_SEEDS", 8);
+  for (std::uint64_t seed = first; seed < first + seeds; ++seed) random_life(seed);
+}
+
+// A leaf turned to its other hub, or was itself started again: what it had published came by both hubs, and each waited
+// for the other, or both for the leaf, before anything was *received*.
+TEST(Hubs, WhatCameByTwoHubsIsReceived) {
+  random_life(24);
+  random_life(58);
 }
 
 }  // namespace
