@@ -146,7 +146,9 @@ void Endpoint::State::attempt_due(Session& s) {
     reply(s.path, PTL_HANDSHAKE, 0, payload);
   }
   life.set(s.slot, now.mono_ns + s.backoff_ns);
-  s.backoff_ns = std::min(2 * s.backoff_ns, kBackoffMost);
+  // Whoever must be heard of so often that silence is soon noticed is looked for as often.
+  const std::uint64_t most = std::clamp(3 * s.options.idle_interval_ns, kBackoffFirst, kBackoffMost);
+  s.backoff_ns = std::min(2 * s.backoff_ns, std::max(most, 2 * s.rtt.smoothed()));
 }
 
 Drop Endpoint::State::receive_handshake(PathId path, std::span<const std::uint8_t> payload) {

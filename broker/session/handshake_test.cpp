@@ -59,6 +59,27 @@ TEST(Handshake, AttemptsFromBothSidesSettleOnOne) {
   }
 }
 
+// However long the way was gone: silence between brokers is noticed after 3 idle intervals, and so is its end.
+TEST(Handshake, BrokersAreBackThreeIdleIntervalsAfterTheirWay) {
+  for (std::uint64_t gone_ms = 300; gone_ms < 4'000; gone_ms += 190) {
+    Wire wire;
+    Node& a = wire.add(1, Limits::sim_client());
+    Node& b = wire.add(2, Limits::sim_client());
+    SessionOptions options;
+    options.initiate = true;
+    a.endpoint->configure_peer(b.as_peer(), options);
+    b.endpoint->configure_peer(a.as_peer(), SessionOptions{});
+    wire.fate = [&](Wire::Packet& p) {
+      p.delay_ns = 10 * kMs;
+      if (wire.now_ns < gone_ms * kMs) p.copies = 0;
+    };
+    wire.run_for(gone_ms * kMs);
+    EXPECT_EQ(a.up, kNil) << gone_ms;
+    wire.run_for((3 * 100 + 4 * 10 + 1) * kMs);
+    EXPECT_NE(a.up, kNil) << gone_ms;
+  }
+}
+
 TEST(Handshake, ARestartReplacesTheOldSessionAndAnOlderIncarnationIsRefused) {
   auto wire = make_pair(5 * kMs);
   wire->run_for(100 * kMs);

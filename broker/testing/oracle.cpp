@@ -10,6 +10,7 @@ namespace {
 constexpr std::uint64_t kEnded = ~0ull;
 // A broker notices a loss later than it happens, and its clock of absence begins then.
 constexpr std::uint64_t kDetachMargin = kSecond;
+constexpr std::uint64_t kComeBack = 2 * kSecond;
 
 std::string at(std::uint64_t now) {
   return "t=" + std::to_string(now / kSecond) + "." + std::to_string(1'000'000 + now % kSecond / 1'000).substr(1) +
@@ -257,13 +258,14 @@ bool Oracle::was_detached(const Life& l, Node home, std::uint64_t since) const {
     const auto it = detaches_.find({broker, peer});
     if (it == detaches_.end()) return false;
     return std::any_of(it->second.begin(), it->second.end(), [&](std::uint64_t detach) {
-      std::uint64_t back = detach;  // one that is away comes back when its way does
-      for (std::size_t i = 0; outages != l.outages.end() && i < outages->second.size(); ++i) {
+      // One that is away comes back when its way does, and its RESUME soon after it hears of it; unless the way is
+      // gone again before that.
+      std::uint64_t back = detach;
+      for (std::size_t i = 0; outages != l.outages.end() && i < outages->second.size() && back != kEnded; ++i) {
         const Outage& o = outages->second[i];
-        if (o.from <= detach && detach < o.to) back = o.to;
+        if (o.from <= back + (back == detach ? 0 : kComeBack) && back < o.to) back = o.to;
       }
-      // Its RESUME comes soon after it hears of it.
-      return back == kEnded || back + 2 * kSecond >= since;
+      return back == kEnded || back + kComeBack >= since;
     });
   };
   return after(home, l.broker) || after(home, l.client) || after(l.broker, l.client);

@@ -189,8 +189,8 @@ void DeliveryJudge::judge_message(Pair& pair, Message& m, std::uint64_t sequence
   const bool after_close = pair.closed_early && due > pair.close && !(hole || passed);
   // R2 asks more than R1: who was attached when it was received has it, or was told, whatever happened next.
   const bool attached = m.received != kNever && m.received < pair.close && r != nullptr && r->cursor_at <= m.received;
-  const Intervals& chain = timeline_.chain(pair.home, pair.broker, pair.s.process);
-  const bool detached = std::any_of(chain.begin(), chain.end(), [&](const Interval& i) {
+  const Intervals& absence = timeline_.absence(pair.home, pair.broker, pair.s.process);
+  const bool detached = std::any_of(absence.begin(), absence.end(), [&](const Interval& i) {
     return i.overlaps(m.sent, m.received) && std::min(i.to, m.received) - i.from >= pair.detach_ns;
   });
   const bool whole = pair.s.whole && pair.sent.whole;

@@ -74,6 +74,37 @@ TEST(Excuses, ASubscriberAwayForGoodDoesNotExcuseEarlierAnswers) {
   EXPECT_TRUE(o.names(Rule::r6)) << o.said;
 }
 
+// Cut off from 3 s to 5 s, and its broker dies for good at `dies`. Detached by hamburg 3.2 s after the cut, so that the
+// crane hears *received* of what the desk never got.
+Outcome gone_again(Ns dies, const std::string& name) {
+  plan::Plan plan = honest::small_plan();
+  plan.faults = {honest::cut(plan, "hamburg", 3 * kSecond, 5 * kSecond),
+                 honest::stop(plan, plan::FaultKind::kill, {"berlin/blue/broker"}, dies, 0)};
+  plan.expectations.clear();
+  honest::Run run = honest::run_honestly(plan);
+  drop_delivery(run, kDesk,
+                [](const LogicalRow& r) { return r.topic == "berth/7/load" && r.row.time_ns > 3 * kSecond; });
+  for (LogicalRow& r : run.app(kCrane).rows) {
+    if (r.kind == Kind::received && r.row.time_ns > 3 * kSecond) r.row.time_ns = std::max(r.row.time_ns, 6200 * kMs);
+  }
+  auto& rows = run.app(kCrane).rows;
+  std::stable_sort(rows.begin(), rows.end(),
+                   [](const LogicalRow& a, const LogicalRow& b) { return a.row.time_ns < b.row.time_ns; });
+  return outcome_of(run, name);
+}
+
+TEST(Excuses, AnAbsenceGoesOnWhereTheWayIsGoneAgainBeforeTheSessionIsBack) {
+  const Outcome o = gone_again(5300 * kMs, "again");
+  EXPECT_FALSE(o.names(Rule::r2)) << o.said;
+  EXPECT_FALSE(o.names(Rule::r1)) << o.said;
+}
+
+TEST(Excuses, AnAbsenceEndsWhereTheWayStandsLongEnough) {
+  const Outcome o = gone_again(5700 * kMs, "stood");
+  EXPECT_EQ(o.code, 1) << o.said;
+  EXPECT_TRUE(o.names(Rule::r2)) << o.said;
+}
+
 TEST(Clocks, ADriftingClockIsSetRightByItsRows) {
   honest::Run run = honest::run_honestly(honest::small_plan());
   for (LogicalRow& r : run.runner.rows) {

@@ -65,6 +65,9 @@ void Timeline::read_rows(const RunFiles& run) {
 namespace {
 
 constexpr Ns kFaultSlack = 1'000'000'000;  // how late a runner in real time may be with a fault
+// How long a session takes to be back once the way is: broker/wire/PROTOCOL.md, "Handshake".
+constexpr Ns kHelloFirst = 100'000'000, kHelloMost = 1'000'000'000;
+constexpr Ns kHandshake = 200'000'000;  // its two round trips
 
 bool ends_processes(plan::FaultKind kind) {
   return kind == plan::FaultKind::kill || kind == plan::FaultKind::restart;
@@ -253,6 +256,34 @@ Intervals Timeline::session(Index broker, Index peer) const {
   Intervals out = away_[broker];
   for (const Intervals* part : {&away_[peer], &apart(broker, peer)}) out.insert(out.end(), part->begin(), part->end());
   return merged(std::move(out));
+}
+
+Intervals Timeline::session_absence(Index a, Index b) const {
+  const Ns idle = std::max(plan_.processes[a].heartbeat_idle_ns, plan_.processes[b].heartbeat_idle_ns);
+  const Ns back = std::clamp(3 * idle, kHelloFirst, kHelloMost) + kHandshake;
+  Intervals out;
+  for (const Interval& i : session(a, b)) {
+    // Silence ends a session after three idle intervals, of which the first may have passed before.
+    const bool ended = !out.empty() && out.back().length(end_) >= 2 * idle;
+    if (ended && i.from - back <= out.back().to) {
+      out.back().to = i.to;
+    } else {
+      out.push_back(i);
+    }
+  }
+  return out;
+}
+
+const Intervals& Timeline::absence(Index home, Index broker, Index client) const {
+  const auto key = std::tuple(home, broker, client);
+  if (const auto at = absence_.find(key); at != absence_.end()) return at->second;
+  Intervals out = session_absence(broker, client);
+  const std::vector<Index> way = plan::broker_way(plan_, home, broker);
+  for (std::size_t i = 0; i < way.size(); ++i) {
+    const Intervals part = i == 0 ? away_[way[0]] : session_absence(way[i - 1], way[i]);
+    out.insert(out.end(), part.begin(), part.end());
+  }
+  return absence_.emplace(key, merged(std::move(out))).first->second;
 }
 
 const Intervals& Timeline::impaired(Index home, Index broker, Index client) const {

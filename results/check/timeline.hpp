@@ -46,6 +46,9 @@ class Timeline {
   Intervals session(Index broker, Index peer) const;
   // Union of the above over a chain of processes, each needing the next; hubs between two brokers are links of it.
   const Intervals& chain(Index home, Index broker, Index client) const;
+  // The same as the brokers saw it: once a session has ended it is back only some time after the way is, and if that is
+  // gone again before, the absence goes on.
+  const Intervals& absence(Index home, Index broker, Index client) const;
   // The same, with degraded links on the way counted: what may make a backlog.
   const Intervals& impaired(Index home, Index broker, Index client) const;
 
@@ -57,6 +60,7 @@ class Timeline {
   bool planned_death(Index process, const Life& life) const;
   void find_away();
   bool paths_change(const plan::Fault& fault) const;
+  Intervals session_absence(Index a, Index b) const;
 
   const plan::Plan& plan_;
   Ns end_ = 0;
@@ -67,7 +71,7 @@ class Timeline {
   std::vector<Intervals> away_;
   mutable std::unique_ptr<Ways> ways_;
   mutable std::map<std::pair<Index, Index>, Intervals> apart_;  // by nodes
-  mutable std::map<std::tuple<Index, Index, Index>, Intervals> chain_, impaired_;
+  mutable std::map<std::tuple<Index, Index, Index>, Intervals> chain_, absence_, impaired_;
 };
 
 }  // namespace portolan::check
