@@ -99,7 +99,7 @@ class Baseline {
     helper.SetDeviceAttribute("DataRate",
                               ns3::DataRateValue(ns3::DataRate(is.rate_bps == 0 ? kUnlimitedBps : is.rate_bps)));
     helper.SetDeviceAttribute("Mtu", ns3::UintegerValue(kMtuBytes));
-    helper.SetChannelAttribute("Delay", ns3::TimeValue(ns3::NanoSeconds(is.delay_ns)));
+    helper.SetChannelAttribute("Delay", ns3::TimeValue(ns3::NanoSeconds(static_cast<std::uint64_t>(is.delay_ns))));
     const std::uint64_t packets = std::max<std::uint64_t>(1, is.queue.bytes / kFrameBytes);
     const bool fair = is.queue.kind == plan::QueueKind::fq_codel;
     // Under a queue disc the device keeps what it needs to stay busy; else it is the queue.

@@ -61,7 +61,8 @@ std::vector<std::string> a_schedule() {
   };
   std::vector<ns3::EventId> ids;
   for (int i = 0; i < 40; ++i) {
-    ids.push_back(Simulator::Schedule(ns3::NanoSeconds(i % 7 * 100), [&say, i] { say("event " + std::to_string(i)); }));
+    ids.push_back(Simulator::Schedule(ns3::NanoSeconds(static_cast<std::uint64_t>(i % 7) * 100),
+                                      [&say, i] { say("event " + std::to_string(i)); }));
   }
   Simulator::Schedule(ns3::NanoSeconds(150), [&] {
     for (std::size_t i = 0; i < ids.size(); i += 3) Simulator::Cancel(ids[i]);
