@@ -129,6 +129,7 @@ void RateModel::end_of_round(std::uint64_t now_ns) {
   // Who sends this much through a queue that stands is limited by it, whatever else it may have to send; of less,
   // jitter could say the same.
   const bool much = round_.delivered >= std::uint64_t{kTrainPackets} * packet_bytes_;
+  calm_rounds_ = round_.ce_marks != 0 ? 0 : std::min(calm_rounds_ + 1, kRounds);
   busy_rounds_ = queue && much ? busy_rounds_ + 1 : 0;
   if (busy_rounds_ >= 4) round_.app_limited = false;
   const bool standing = queue && !round_.app_limited;
@@ -236,7 +237,8 @@ void RateModel::advance(std::uint64_t now_ns, bool round_over) {
     case Phase::cruise:
       // Only who has more to send than fits asks whether more fits: a path that suffices is left in peace.
       if (round_over && limited_round_) rounds_here_ = 0;
-      if (round_over && rounds_here_ >= cruise_rounds_) {
+      // A queue that marks has said where the path ends: ask less often, and for less.
+      if (round_over && rounds_here_ >= cruise_rounds_ + (kRounds - calm_rounds_)) {
         before_up_bps_ = path_bps();
         up_gain_ = first_gain();
         begin(Phase::up);
@@ -250,7 +252,7 @@ void RateModel::advance(std::uint64_t now_ns, bool round_over) {
       if (round_over && before_up_bps_ != 0) {
         const bool grown = !limited_round_ && path_bps() >= before_up_bps_ + before_up_bps_ / 10;
         before_up_bps_ = grown ? path_bps() : 0;
-        if (grown && standing_rounds_ == 0) {
+        if (grown && standing_rounds_ == 0 && calm_rounds_ == kRounds) {
           up_gain_ = std::min(up_gain_ + 25, kUpGainMost);
           begin(Phase::up);
           break;
@@ -267,6 +269,7 @@ void RateModel::advance(std::uint64_t now_ns, bool round_over) {
 // What a share of the rate adds is the same share of each session's, and so is what a full path takes from each: two
 // unequal sessions would stay so. A few packets more for each are more to the smaller one, and make them equal in time.
 std::uint32_t RateModel::first_gain() const {
+  if (calm_rounds_ < kRounds) return kUpGain;
   const std::uint64_t bdp = std::max<std::uint64_t>(product(path_bps()), packet_bytes_);
   const std::uint64_t packets = 100 * std::uint64_t{kUpPackets} * packet_bytes_ / bdp;
   return static_cast<std::uint32_t>(std::clamp<std::uint64_t>(100 + packets, kUpGain, kUpGainMost));

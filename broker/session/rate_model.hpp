@@ -118,8 +118,9 @@ class RateModel {
   std::uint32_t up_gain_ = 0;        // percent
   std::uint64_t before_up_bps_ = 0;  // 0: the last probe has been judged
   std::uint32_t standing_rounds_ = 0;
-  std::uint32_t busy_rounds_ = 0;  // in a row with a queue and much delivered, though limited by what was offered
-  bool draining_ = false;          // after the path was found slower: no more than one product in flight
+  std::uint32_t calm_rounds_ = kRounds;  // since a queue on the way last marked
+  std::uint32_t busy_rounds_ = 0;        // in a row with a queue and much delivered, though limited by what was offered
+  bool draining_ = false;                // after the path was found slower: no more than one product in flight
   bool probe_early_ = false;
   std::uint64_t probe_until_ns_ = 0, probe_rtt_ns_ = ~0ull, probe_before_ns_ = 0, probed_at_ns_ = 0;
 

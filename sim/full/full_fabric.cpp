@@ -16,6 +16,7 @@
 
 #include <algorithm>
 
+#include "broker/types.hpp"
 #include "sim/lean/scheduler.hpp"
 
 namespace portolan::sim {
@@ -141,6 +142,7 @@ Expected<void> FullFabric::make_links() {
   });
   devices_.resize(plan_.links.size() * 2);
   queue_disc_drops_.resize(plan_.links.size() * 2);
+  queue_disc_marks_.resize(plan_.links.size() * 2);
   for (plan::Index l = 0; l < plan_.links.size(); ++l) {
     const plan::Link& link = plan_.links[l];
     auto made =
@@ -172,7 +174,9 @@ Expected<void> FullFabric::make_model_link(plan::Index l, bool captured) {
     devices_[2 * l + i] = ends[i];
     places_[node].node->AddDevice(ends[i]);
     if (underlay || !is_edge(plan_, node)) interface(node, ends[i]);
-    if ((i == 0 ? link.a_to_b : link.b_to_a).queue.kind != plan::QueueKind::fq_codel) continue;
+    const plan::Queue& queue = (i == 0 ? link.a_to_b : link.b_to_a).queue;
+    if (queue.ecn && queue.kind == plan::QueueKind::codel) ends[i]->let_mark();
+    if (queue.kind != plan::QueueKind::fq_codel) continue;
     if (!underlay && is_edge(plan_, node)) {
       return fail(Exit::usage, "/links/" + std::to_string(l), "fq-codel is not for an edge's link to its service host");
     }
@@ -193,7 +197,7 @@ void FullFabric::queue_disc(plan::Index direction) {
   // It counts packets only; a queue in bytes holds so many of the largest.
   disc->SetAttribute("MaxSize",
                      ns3::StringValue(std::to_string(std::max<std::uint64_t>(1, queue.bytes / kFrameBytes)) + "p"));
-  disc->SetAttribute("UseEcn", ns3::BooleanValue(false));
+  disc->SetAttribute("UseEcn", ns3::BooleanValue(queue.ecn));
   disc->SetQuantum(kFrameBytes);
   disc->TraceConnectWithoutContext("Drop", ns3::Callback<void, ns3::Ptr<const ns3::QueueDiscItem>>(
                                                [this, direction](ns3::Ptr<const ns3::QueueDiscItem> item) {
@@ -201,6 +205,10 @@ void FullFabric::queue_disc(plan::Index direction) {
                                                  const Freight::Piece piece = freight_.unload(*item->GetPacket());
                                                  if (piece.datagram != nullptr)
                                                    lost(*piece.datagram, link::Drop::codel);
+                                               }));
+  disc->TraceConnectWithoutContext("Mark", ns3::Callback<void, ns3::Ptr<const ns3::QueueDiscItem>, const char*>(
+                                               [this, direction](ns3::Ptr<const ns3::QueueDiscItem>, const char*) {
+                                                 ++queue_disc_marks_[direction];
                                                }));
   const plan::Index node = direction % 2 == 0 ? link.a : link.b;
   places_[node].node->GetObject<ns3::TrafficControlLayer>()->SetRootQueueDiscOnDevice(devices_[direction], disc);
@@ -254,6 +262,7 @@ void FullFabric::make_ends() {
     end.address = ns3::InetSocketAddress(place.address, process.port);
     end.socket = ns3::Socket::CreateSocket(place.node, ns3::UdpSocketFactory::GetTypeId());
     end.socket->Bind(end.address);
+    end.socket->SetIpRecvTos(true);
     end.socket->SetRecvCallback(
         ns3::Callback<void, ns3::Ptr<ns3::Socket>>([this, p](ns3::Ptr<ns3::Socket> socket) { receive(p, socket); }));
   }
@@ -281,9 +290,15 @@ void FullFabric::send(std::unique_ptr<Datagram> datagram) {
   ++counters_.sent;
   counters_.sent_bytes += datagram->bytes.size();
   const plan::Index from = datagram->from, to = datagram->to;
+  const std::uint8_t ecn = datagram->ecn;
   if (log_ != nullptr) log_->add({now_ns(), from, to, static_cast<std::uint32_t>(datagram->bytes.size()), 0});
   const plan::Index node = plan_.processes[from].node;
   auto packet = ns3::Create<ns3::Packet>(datagram->bytes.data(), static_cast<std::uint32_t>(datagram->bytes.size()));
+  if (ecn != broker::kEcnNone) {
+    ns3::SocketIpTosTag tos;
+    tos.SetTos(ecn);
+    packet->AddPacketTag(tos);
+  }
   const auto out = [this, from, to, packet] {
     if (ends_[from].socket->SendTo(packet, 0, ends_[to].address) < 0) ++no_socket_;
   };
@@ -306,6 +321,8 @@ void FullFabric::receive(plan::Index process, ns3::Ptr<ns3::Socket> socket) {
       continue;
     }
     Datagram& datagram = *piece.datagram;
+    ns3::SocketIpTosTag tos;
+    datagram.ecn = packet->RemovePacketTag(tos) ? tos.GetTos() & 3 : broker::kEcnNone;
     datagram.bytes.resize(packet->GetSize());
     packet->CopyData(datagram.bytes.data(), packet->GetSize());
     // What no LinkModel took was spent in queue discs and in devices of ns-3's own.
@@ -330,6 +347,7 @@ void FullFabric::extra_counters(const std::function<void(const std::string&, std
   for (plan::Index d = 0; d < queue_disc_drops_.size(); ++d) {
     const std::string way = d % 2 == 0 ? "/a_to_b" : "/b_to_a";
     if (queue_disc_drops_[d] > 0) add(plan_.links[d / 2].name + way + "/dropped/fq_codel", queue_disc_drops_[d]);
+    if (queue_disc_marks_[d] > 0) add(plan_.links[d / 2].name + way + "/marked", queue_disc_marks_[d]);
   }
   own_->counters(add);
   std::uint64_t unknown_host = 0, unknown_network = 0;

@@ -24,9 +24,9 @@ namespace portolan::sim {
 
 // As kLeanHonours.
 inline constexpr plan::Feature kFullHonours[] = {
-    plan::Feature::hubs,     plan::Feature::stations, plan::Feature::motion,   plan::Feature::point_to_point,
-    plan::Feature::csma,     plan::Feature::wifi,     plan::Feature::fq_codel, plan::Feature::convergence_parts,
-    plan::Feature::small_mtu};
+    plan::Feature::hubs,      plan::Feature::stations, plan::Feature::motion,   plan::Feature::point_to_point,
+    plan::Feature::csma,      plan::Feature::wifi,     plan::Feature::fq_codel, plan::Feature::convergence_parts,
+    plan::Feature::small_mtu, plan::Feature::ecn};
 
 class FullFabric final : public Fabric {
  public:
@@ -79,6 +79,7 @@ class FullFabric final : public Fabric {
   std::vector<Place> places_;  // by node
   std::unique_ptr<OwnDevices> own_;
   std::vector<std::uint64_t> queue_disc_drops_;           // like devices_
+  std::vector<std::uint64_t> queue_disc_marks_;           // like devices_
   std::vector<ns3::Ptr<ns3::NetDevice>> devices_;         // [2 * link] at a, [2 * link + 1] at b
   std::vector<End> ends_;                                 // by process
   std::unordered_map<std::uint32_t, plan::Index> edges_;  // by router id; looked up only

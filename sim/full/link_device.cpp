@@ -1,5 +1,7 @@
 #include "sim/full/link_device.hpp"
 
+#include <ns3/ipv4-header.h>
+#include <ns3/ipv4-l3-protocol.h>
 #include <ns3/simulator.h>
 
 #include "sim/lean/scheduler.hpp"
@@ -61,13 +63,30 @@ bool LinkDevice::SendFrom(ns3::Ptr<ns3::Packet>, const ns3::Address&, const ns3:
   return false;
 }
 
+bool ecn_capable(const ns3::Packet& packet, std::uint16_t protocol) {
+  if (protocol != ns3::Ipv4L3Protocol::PROT_NUMBER) return false;
+  ns3::Ipv4Header header;
+  packet.PeekHeader(header);
+  return header.GetEcn() != ns3::Ipv4Header::ECN_NotECT;
+}
+
+void mark_congestion(ns3::Packet& packet) {
+  ns3::Ipv4Header header;
+  packet.RemoveHeader(header);
+  header.SetEcn(ns3::Ipv4Header::ECN_CE);
+  if (ns3::Node::ChecksumEnabled()) header.EnableChecksum();
+  packet.AddHeader(header);
+}
+
 bool LinkDevice::Send(ns3::Ptr<ns3::Packet> packet, const ns3::Address&, std::uint16_t protocol) {
   const std::uint32_t bytes = packet->GetSize();
   if (tap_) tap_(*packet, protocol);
   Datagram* datagram = freight_.find(*packet);
   const std::uint64_t now = now_ns();
   const link::Fate fate =
-      model_.send(now, bytes + kEthernetBytes, datagram == nullptr ? watch_.untagged : datagram->traffic);
+      model_.send(now, bytes + kEthernetBytes, datagram == nullptr ? watch_.untagged : datagram->traffic,
+                  marks_ && ecn_capable(*packet, protocol));
+  if (fate.marked) mark_congestion(*packet);
   if (held_above_ && fate.serialisation_ns > 0) {
     queues_->GetTxQueue(0)->Stop();
     at(now + fate.queueing_ns + fate.serialisation_ns, [this] {

@@ -23,6 +23,10 @@ inline constexpr std::uint32_t kEthernetBytes = 14;
 
 class LinkDevice;
 
+// The ECN field of an IPv4 packet (RFC 3168).
+bool ecn_capable(const ns3::Packet& packet, std::uint16_t protocol);
+void mark_congestion(ns3::Packet& packet);
+
 class LinkChannel final : public ns3::Channel {
  public:
   static ns3::TypeId GetTypeId();
@@ -46,6 +50,7 @@ class LinkDevice final : public ns3::NetDevice {
 
   void attach(ns3::Ptr<LinkChannel> channel, LinkDevice& peer);
   void hold_above();
+  void let_mark() { marks_ = true; }  // the model's queue does; else no header is looked at
   // Sees each frame as it enters the wire (packet capture); none by default.
   void set_tap(std::function<void(const ns3::Packet&, std::uint16_t protocol)> tap) { tap_ = std::move(tap); }
 
@@ -90,6 +95,7 @@ class LinkDevice final : public ns3::NetDevice {
   std::uint32_t index_ = 0;
   LinkDevice* peer_ = nullptr;
   bool held_above_ = false;
+  bool marks_ = false;
   ns3::Ptr<LinkChannel> channel_;
   ns3::Ptr<ns3::Node> node_;
   ns3::Ptr<ns3::NetDeviceQueueInterface> queues_;

@@ -51,6 +51,7 @@ VxlanEnd::VxlanEnd(ns3::Ptr<ns3::Node> edge, ns3::Ipv4Address self)
       socket_(ns3::Socket::CreateSocket(edge, ns3::UdpSocketFactory::GetTypeId())),
       self_(self) {
   socket_->Bind(ns3::InetSocketAddress(self, kVxlanPort));
+  socket_->SetIpRecvTos(true);
   socket_->SetRecvCallback(
       ns3::Callback<void, ns3::Ptr<ns3::Socket>>([this](ns3::Ptr<ns3::Socket> socket) { from_underlay(socket); }));
 }
@@ -94,6 +95,11 @@ bool VxlanEnd::from_service(std::uint32_t vni, ns3::Ptr<const ns3::Packet> packe
     udp.InitializeChecksum(self_, edge->second, ns3::UdpL4Protocol::PROT_NUMBER);
   }
   frame->AddHeader(udp);
+  if (inner.GetEcn() != ns3::Ipv4Header::ECN_NotECT) {
+    ns3::SocketIpTosTag tos;
+    tos.SetTos(static_cast<std::uint8_t>(inner.GetEcn()));
+    frame->ReplacePacketTag(tos);
+  }
   ip_->Send(frame, self_, edge->second, ns3::UdpL4Protocol::PROT_NUMBER, nullptr);
   return true;
 }
@@ -109,6 +115,9 @@ void VxlanEnd::from_underlay(ns3::Ptr<ns3::Socket> socket) {
     }
     ns3::EthernetHeader ethernet(false);
     frame->RemoveHeader(ethernet);
+    ns3::SocketIpTosTag tos;
+    const bool outer_marked = frame->RemovePacketTag(tos) && (tos.GetTos() & 3) == ns3::Ipv4Header::ECN_CE;
+    if (outer_marked && ecn_capable(*frame, ns3::Ipv4L3Protocol::PROT_NUMBER)) mark_congestion(*frame);
     network->second.port->Send(frame, network->second.port->GetBroadcast(), ns3::Ipv4L3Protocol::PROT_NUMBER);
   }
 }

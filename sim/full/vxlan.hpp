@@ -37,6 +37,7 @@ class VxlanHeader final : public ns3::Header {
   std::uint32_t vni_ = 0;
 };
 
+// The ECN field goes out with the outer header and a mark comes in with it (RFC 6040, normal mode).
 class VxlanEnd {
  public:
   struct Dropped {

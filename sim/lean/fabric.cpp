@@ -1,5 +1,6 @@
 #include "sim/lean/fabric.hpp"
 
+#include "broker/types.hpp"
 #include "sim/lean/scheduler.hpp"
 
 namespace portolan::sim {
@@ -171,7 +172,8 @@ void LeanFabric::forward(std::unique_ptr<Datagram> datagram, plan::Index node) {
       plan_.nodes[link.a].kind == plan::NodeKind::edge && plan_.nodes[link.b].kind == plan::NodeKind::edge;
   const auto wire_bytes =
       static_cast<std::uint32_t>(datagram->bytes.size()) + kIpUdpEthernetBytes + (underlay ? kVxlanBytes : 0);
-  const link::Fate fate = model.send(now, wire_bytes, datagram->traffic);
+  const link::Fate fate = model.send(now, wire_bytes, datagram->traffic, datagram->ecn != broker::kEcnNone);
+  if (fate.marked) datagram->ecn = broker::kEcnMarked;
   if (fate.copies == 0) {
     lost(*datagram, fate.drop);
     return;

@@ -20,8 +20,8 @@
 namespace portolan::sim {
 
 // What of a plan this fidelity does beyond the least; all else it refuses by name.
-inline constexpr plan::Feature kLeanHonours[] = {plan::Feature::hubs, plan::Feature::stations,
-                                                 plan::Feature::small_mtu};
+inline constexpr plan::Feature kLeanHonours[] = {plan::Feature::hubs, plan::Feature::stations, plan::Feature::small_mtu,
+                                                 plan::Feature::ecn};
 
 inline constexpr std::uint32_t kIpUdpEthernetBytes = 20 + 8 + 14;
 inline constexpr std::uint32_t kVxlanBytes = 50;  // outer Ethernet, IPv4, UDP, VXLAN (RFC 7348), between edges
@@ -34,6 +34,7 @@ struct Datagram : Pooled {
   link::Traffic traffic = link::Traffic::data;
   bool retransmission = false;
   std::uint8_t lane = 0;
+  std::uint8_t ecn = 0;  // the IP header's ECN field (RFC 3168)
   std::uint32_t hops = 0;
   Parts network;  // so far
   std::vector<Travelled> messages;

@@ -163,11 +163,12 @@ void Host::work() {
     inbox_bytes_ -= d.bytes.size();
     for (const Travelled& m : d.messages) world_.journeys.arrive(m, d.network, process_, arrived.at_ns, now_ns());
     const broker::PathId path = path_of(world_.plan, d.from);
-    const broker::DatagramView view{d.bytes.data(), static_cast<std::uint32_t>(d.bytes.size()), 0};
+    const broker::DatagramView view{d.bytes.data(), static_cast<std::uint32_t>(d.bytes.size()), d.ecn};
     broker::Verdict verdict;
     trace_.begin(TraceHash::Step::receive, t);
     trace_.path(path);
     trace_.bytes(view.view());
+    if (d.ecn == broker::kEcnMarked) trace_.number(d.ecn);
     engine().receive(t, path, view, verdict);
     trace_.number(static_cast<std::uint64_t>(verdict.drop));
     note(verdict);
@@ -227,6 +228,7 @@ void Host::dispatch(const broker::Transmit& out, std::uint64_t depart_ns) {
   datagram->traffic = traffic_of(datagram->bytes.empty() ? std::uint8_t{0} : datagram->bytes[0]);
   datagram->retransmission = out.retransmission;
   datagram->lane = out.lane;
+  datagram->ecn = out.ecn;
   if (datagram->to >= world_.plan.processes.size()) return;
   const std::uint64_t handled_ns = now_ns();
   Departure departure{datagram->to, 0, true, out.retransmission};

@@ -240,6 +240,9 @@ void Simulation::link_counters() {
         if (dropped > 0) add(prefix + "dropped/" + reason, dropped);
         if (dropped > 0) add(prefix + "dropped_bytes/" + reason, dropped_bytes);
       }
+      std::uint64_t marked = 0;
+      for (const std::uint64_t of_kind : c.marked) marked += of_kind;
+      if (marked > 0) add(prefix + "marked", marked);
       if (c.duplicated > 0) add(prefix + "duplicated", c.duplicated);
       if (c.held_back > 0) add(prefix + "held_back", c.held_back);
       add(prefix + "queue_bytes_max", c.queue_bytes_max);

@@ -309,7 +309,7 @@ Fate LinkModel::drop(Drop why, Traffic kind, std::uint32_t bytes, Fate fate) {
   return fate;
 }
 
-Fate LinkModel::send(std::uint64_t now_ns, std::uint32_t wire_bytes, Traffic kind) {
+Fate LinkModel::send(std::uint64_t now_ns, std::uint32_t wire_bytes, Traffic kind, bool capable) {
   if (now_ns < now_ns_) {
     ++counters_.time_went_back;
     now_ns = now_ns_;
@@ -345,7 +345,9 @@ Fate LinkModel::send(std::uint64_t now_ns, std::uint32_t wire_bytes, Traffic kin
   }
   if (queue.kind == plan::QueueKind::codel && wire.start_ns < cut_ns &&
       codel_drops(queue, wire.start_ns, fate.queueing_ns, queue_bytes_)) {
-    return drop(Drop::codel, kind, wire_bytes, fate);
+    if (!queue.ecn || !capable) return drop(Drop::codel, kind, wire_bytes, fate);
+    fate.marked = true;
+    ++counters_.marked[at(kind)];
   }
   free_ns_ = std::min(wire.end_ns, cut_ns);
   last_on_trace_ = !sets_[segments_[wire.segment].impairments].is.rate_trace_ms.empty();

@@ -1,7 +1,7 @@
 // LinkModel: one direction of one link, the only source of delay, jitter, rate, queue, loss, reordering, duplication
 // and outage in the simulator and the emulator alike. Pure and seeded: integer nanoseconds in and out, no clock, no
-// thread, no ns-3. Called by one thread, with non-decreasing times. Kinds: CoDel as RFC 8289, rate traces in Mahimahi's
-// format.
+// thread, no ns-3. Called by one thread, with non-decreasing times. Kinds: CoDel as RFC 8289, with marks as RFC 3168,
+// rate traces in Mahimahi's format.
 //
 // What decides a packet's fate, so that the same data packets meet the same fate in every runner:
 //   draws            hash(link seed, direction, purpose, traffic kind, index), each kind counting its own packets
@@ -47,6 +47,7 @@ std::string_view name(Drop drop);
 struct Fate {
   std::array<std::uint64_t, 2> deliver_at_ns{};
   std::uint8_t copies = 0;  // 0 (see drop), 1 or 2
+  bool marked = false;      // CE, by a queue that would have dropped it (RFC 3168)
   Drop drop = Drop::none;
   std::uint64_t queueing_ns = 0;
   std::uint64_t serialisation_ns = 0;
@@ -59,6 +60,7 @@ struct Counters {
   std::array<std::uint64_t, traffic_kinds> offered_bytes{};
   std::array<std::array<std::uint64_t, drop_reasons>, traffic_kinds> dropped{};  // [kind][Drop]
   std::array<std::array<std::uint64_t, drop_reasons>, traffic_kinds> dropped_bytes{};
+  std::array<std::uint64_t, traffic_kinds> marked{};  // with CE, in place of a drop
   std::uint64_t duplicated = 0;
   std::uint64_t held_back = 0;
   std::uint64_t time_went_back = 0;   // a caller's mistake: the packet was taken as of the latest time seen
@@ -96,7 +98,8 @@ class LinkModel {
   // Refuses what it cannot honour and names the field.
   static Expected<LinkModel> make(const plan::Plan& plan, plan::Index link, bool reverse);
 
-  Fate send(std::uint64_t now_ns, std::uint32_t wire_bytes, Traffic kind);
+  // `capable`: its IP header is ECT or CE, so that a queue whose plan says `ecn` marks it where it would drop it.
+  Fate send(std::uint64_t now_ns, std::uint32_t wire_bytes, Traffic kind, bool capable = false);
 
   bool up(std::uint64_t at_ns) const { return segment_at(at_ns).up; }
   // The fixed one-way delay at a time, without jitter: what a routing protocol would weigh.

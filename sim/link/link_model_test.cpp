@@ -307,6 +307,35 @@ TEST(Codel, KeepsTheStandingQueueNearItsTargetWhereTailDropFillsIt) {
   }
 }
 
+TEST(Codel, MarksWhatCanBeMarkedWhereItWouldDropIt) {
+  plan::Impairments is;
+  is.rate_bps = 8'000'000;
+  is.queue = {plan::QueueKind::codel, 500'000, 5'000'000, 100'000'000};
+  LinkModel drops = model_of(is);
+  is.queue.ecn = true;
+  LinkModel marks = model_of(is), mixed = model_of(is);
+  std::uint64_t dropped = 0, marked = 0, spared = 0;
+  for (std::uint64_t i = 0; i < 2'000; ++i) {
+    const std::uint64_t now = i * 900'000;
+    dropped += drops.send(now, 1'000, Traffic::data, true).drop == Drop::codel;
+    const Fate one = marks.send(now, 1'000, Traffic::data, true);
+    EXPECT_EQ(one.drop, Drop::none);
+    EXPECT_EQ(one.copies, 1);
+    marked += one.marked;
+    const Fate other = mixed.send(now, 1'000, Traffic::data, i % 2 == 0);
+    EXPECT_FALSE(other.marked && (i % 2 == 1 || other.drop != Drop::none));
+    spared += other.drop == Drop::codel;
+  }
+  EXPECT_GT(dropped, 3u);
+  EXPECT_GE(marked, dropped);  // nobody slows down, and what is marked stays in the queue
+  EXPECT_GT(spared, 0u);
+  EXPECT_EQ(marks.counters().marked[0], marked);
+  EXPECT_EQ(drops.counters().marked[0], 0u);
+  // A full queue drops, capable or not.
+  for (int i = 0; i < 1'000; ++i) marks.send(2'000'000'000, 1'000, Traffic::data, true);
+  EXPECT_GT(marks.counters().dropped[0][static_cast<std::size_t>(Drop::queue_full)], 0u);
+}
+
 TEST(Codel, LeavesAGoodQueueAlone) {
   plan::Impairments is;
   is.rate_bps = 8'000'000;
