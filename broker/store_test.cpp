@@ -121,6 +121,50 @@ TEST(Store, PublishingLeavesSlotsForReassembly) {
   EXPECT_EQ(f.store.take_slot(PieceKind::large_slot), kNil);
 }
 
+// Else two messages, each half here, could wait for one another's memory for ever.
+TEST(Store, WhatIsPromisedToOneIsThereForNobodyElse) {
+  Fixture f(small_limits());
+  std::uint32_t promised = 10;
+  EXPECT_FALSE(f.store.reserve_blocks(17));
+  ASSERT_TRUE(f.store.reserve_blocks(promised));
+  EXPECT_EQ(f.store.usage().blocks, 10u);
+  EXPECT_FALSE(f.store.reserve_blocks(7));
+  const MessageId other = f.store.create(), mine = f.store.create();
+  EXPECT_TRUE(f.store.append_copy(other, pattern(4 * 64)));
+  EXPECT_FALSE(f.store.append_copy(other, pattern(3 * 64)));  // two are nobody's
+  EXPECT_TRUE(f.store.append_copy(other, pattern(100)));
+  const auto long_one = pattern(10 * 64);
+  for (std::size_t at = 0; at < long_one.size(); at += 160) {  // longer than what goes into slots otherwise
+    ASSERT_TRUE(f.store.append_reserved(mine, std::span(long_one).subspan(at, 160), promised));
+  }
+  EXPECT_EQ(promised, 0u);
+  EXPECT_EQ(f.bytes(mine), long_one);
+  EXPECT_EQ(f.store.usage().blocks, 16u);
+  EXPECT_EQ(f.store.usage().small_slots + f.store.usage().large_slots, 0u);
+  f.store.reserve_slots(PieceKind::large_slot, 3);  // two are free of promises, and two stay for what comes in
+  EXPECT_FALSE(f.store.append_copy(other, pattern(20'000)));
+  EXPECT_EQ(f.store.usage().large_slots, 0u);
+  f.store.unreserve_slots(PieceKind::large_slot, 3);
+  EXPECT_TRUE(f.store.append_copy(other, pattern(20'000)));
+  EXPECT_EQ(f.store.usage().large_slots, 1u);
+  f.store.release(mine);
+  f.store.release(other);
+  EXPECT_EQ(f.store.usage().blocks, 0u);
+}
+
+TEST(Store, AFollowingPieceFillsTheSlotBeforeIt) {
+  Limits limits = small_limits();
+  limits.large_slots = 8;
+  Fixture f(limits);
+  const MessageId m = f.store.create();
+  const auto all = pattern(120'000);
+  for (std::size_t at = 0; at < all.size(); at += 30'000) {
+    ASSERT_TRUE(f.store.append_copy(m, std::span(all).subspan(at, 30'000)));
+  }
+  EXPECT_EQ(f.bytes(m), all);
+  EXPECT_EQ(f.store.usage().large_slots, 2u);
+}
+
 TEST(Store, MessagesRunOutAndComeBack) {
   Fixture f(small_limits());
   MessageId ids[8];
