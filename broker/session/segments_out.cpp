@@ -152,12 +152,12 @@ bool Endpoint::State::cut_next(Session& s, std::uint32_t lane) {
   seg.crc = crc32c({reinterpret_cast<const std::uint8_t*>(&seg.record), sizeof seg.record});
   seg.piece = store->at(e.message).first_piece;
   seg.skip = e.cut * PTL_SEGMENT_PAYLOAD;
-  for (; seg.skip >= store->piece(seg.piece).length; seg.piece = store->piece(seg.piece).next) {
+  for (; seg.piece != kNil && seg.skip >= store->piece(seg.piece).length; seg.piece = store->piece(seg.piece).next) {
     seg.skip -= store->piece(seg.piece).length;
   }
   std::uint32_t skip = seg.skip;
   std::uint32_t left = part;
-  for (std::uint32_t p = seg.piece; left != 0; p = store->piece(p).next) {
+  for (std::uint32_t p = seg.piece; p != kNil && left != 0; p = store->piece(p).next) {
     const std::span<const std::uint8_t> bytes = store->bytes_of(store->piece(p));
     const auto use = bytes.subspan(skip, std::min<std::size_t>(left, bytes.size() - skip));
     seg.crc = crc32c(use, seg.crc);
