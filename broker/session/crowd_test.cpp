@@ -5,7 +5,7 @@ namespace portolan::broker::session {
 namespace {
 
 TEST(Crowd, TenThousandSessionsCompleteOverThirtyTwoSlots) {
-  everybody_completes(10'000, 32);
+  everybody_completes(10'000, 32, 1, 2);
 }
 
 }  // namespace

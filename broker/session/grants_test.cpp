@@ -5,18 +5,18 @@ namespace portolan::broker::session {
 namespace {
 
 TEST(Grants, FourHundredSessionsCompleteOverEightSlots) {
-  everybody_completes(400, 8);
+  everybody_completes(400, 8, 3, 3);
 }
 
 TEST(Grants, TwoSlotsAreEnough) {
-  everybody_completes(40, 2);
+  everybody_completes(40, 2, 3, 3);
 }
 
 // Ten want, get their grants, and are never heard of again; their sessions live on for half a minute.
 TEST(Grants, GrantsThatNobodyUsesGoToThoseWhoWait) {
   Crowd crowd(60, 8, 65'536);
   ASSERT_TRUE(crowd.run(10'000'000'000, [&] { return crowd.ups == 60; }));
-  crowd.silent = [&](std::uint32_t i) { return i < 10 && crowd.clients[i]->sent; };
+  crowd.silent = [&](std::uint32_t i) { return i < 10 && crowd.clients[i]->sent != 0; };
   crowd.start = true;
   ASSERT_TRUE(crowd.run(3'000'000'000, [&] { return crowd.came == 50; })) << crowd.came;
   EXPECT_GE(crowd.hub->endpoint->counters().grants_taken_back[PTL_LARGE], 7u);
