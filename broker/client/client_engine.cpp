@@ -100,7 +100,7 @@ void ClientEngine::State::pump(Now now) {
   if (!stalled && !budget_spent) kept.progress();  // never "accepted" before a BUSY that is here but not taken yet
   more_to_tell = interest.syncing() && interest.sync_step(now, cursors);
   kept.send_all(now);
-  cursors.flush_delivered(now);
+  cursors.flush_delivered(now, stalled);
   if (cursors.overflowed() && !closing && c.session != kNil) {
     closing = true;
     ++c.counters.overflows;
@@ -263,7 +263,7 @@ RefuseReason ClientEngine::subscribe(Now now, std::string_view filter, ReplayMod
 void ClientEngine::unsubscribe(Now now, std::string_view filter) {
   if (s_ == nullptr) return;
   s_->interest.unsubscribe(now, filter, s_->cursors);
-  s_->cursors.flush_delivered(now);
+  s_->cursors.flush_delivered(now, s_->stalled);
 }
 
 void ClientEngine::receive(Now now, PathId path, std::span<const DatagramView> datagrams, std::span<Verdict> verdicts) {
@@ -272,9 +272,10 @@ void ClientEngine::receive(Now now, PathId path, std::span<const DatagramView> d
   s_->pump(now);
 }
 
-// A hint only: the endpoint looks at its slots whenever it works.
-void ClientEngine::segment_ready(Now now, SessionId, std::uint32_t) {
-  tick(now);
+void ClientEngine::segment_ready(Now now, SessionId session, std::uint32_t) {
+  if (s_ == nullptr) return;
+  s_->c.endpoint.segment_ready(now, session);
+  s_->pump(now);
 }
 
 void ClientEngine::tick(Now now) {

@@ -602,6 +602,60 @@ TEST_F(Client, AWindowThatFillsBehindAMissingMessageEndsTheSessionInTime) {
   EXPECT_EQ(seen(), "down 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20");
 }
 
+// The hole has closed, the queue is full, and the application takes its time: nothing is missing.
+TEST_F(Client, ASlowApplicationDoesNotLoseItsSession) {
+  limits_.window_messages = 64;
+  make();
+  standing();
+  std::string expected = "1";
+  for (std::uint64_t i = 2; i <= 33; ++i) {
+    data(1, {i});
+    expected += " " + std::to_string(i);
+  }
+  data(1, {1});
+  for (int i = 0; i < 10; ++i) {
+    now_.mono_ns += 1'000'000'000;
+    tick();
+  }
+  EXPECT_EQ(fake->closed, 0u);
+  std::string all;
+  for (int i = 0; i < 10; ++i) {
+    const std::string part = seen(4);
+    if (!part.empty()) all += (all.empty() ? "" : " ") + part;
+  }
+  EXPECT_EQ(all, expected);
+}
+
+// What is missing stands in the endpoint, where nothing is taken from while the queue is full.
+TEST_F(Client, AFullQueueBeforeAHoleDoesNotEndTheSession) {
+  limits_.window_messages = 64;
+  make();
+  standing();
+  EXPECT_EQ(engine_->subscribe(now_, "u", ReplayMode::none), RefuseReason::none);
+  topic(2, "u");
+  stream(2, 1, 1, 0, 0, 2);
+  subscribed(2);
+  seen();
+  for (std::uint64_t i = 2; i <= 20; ++i) data(1, {i});
+  for (std::uint64_t i = 1; i <= 16; ++i) data(2, {i});
+  data(1, {1});
+  EXPECT_FALSE(fake->in.empty());
+  for (int i = 0; i < 10; ++i) {
+    now_.mono_ns += 1'000'000'000;
+    tick();
+  }
+  EXPECT_EQ(fake->closed, 0u);
+  EXPECT_EQ(seen(16), "1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16");
+  const std::string first = seen(19);  // room for sixteen
+  EXPECT_EQ(first + " " + seen(), "1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20");
+}
+
+TEST_F(Client, TheDoorbellReachesTheSession) {
+  standing();
+  engine_->segment_ready(now_, fake->session, 3);
+  EXPECT_EQ(fake->rung, std::vector<SessionId>{fake->session});
+}
+
 // --- gaps ---------------------------------------------------------------------------------------------------------
 
 TEST_F(Client, AGapWaitsForItsPlace) {

@@ -213,11 +213,11 @@ void Cursors::place(std::uint32_t index, const RemoteStream& remote, const Incom
   advance(index);
 }
 
-void Cursors::flush_delivered(Now now) {
+void Cursors::flush_delivered(Now now, bool stalled) {
   if (c_.session == kNil) return;
   for (std::uint32_t lane = 1; lane < kLanes; ++lane) {
     Done& d = done_[lane];
-    const bool waits = d.highest - d.low >= c_.limits.window_messages / 4;
+    const bool waits = !stalled && d.highest - d.low >= c_.limits.window_messages / 4;
     if (d.low == d.told && !waits) d.moved_ns = now.mono_ns;
     if (d.low == d.told && waits && now.mono_ns - d.moved_ns >= patience_ns_ && !overflowed_) {
       overflowed_ = true;

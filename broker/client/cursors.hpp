@@ -51,7 +51,9 @@ class Cursors {
   bool drain();
   // The session cannot go on without losing something (a bound was passed): close it, and RESUME mends it.
   bool overflowed() const { return overflowed_; }
-  void flush_delivered(Now now);  // tells the endpoint, and notices a session that cannot go on
+  // Tells the endpoint, and notices a session that cannot go on. `stalled`: the application takes nothing, so nothing
+  // is taken from the endpoint either, and what seems to be missing may be there.
+  void flush_delivered(Now now, bool stalled);
 
   // For RESUME: the position of cursor `index` below `count()`; false when there is nothing to resume.
   std::uint32_t count() const { return cursors_made_; }

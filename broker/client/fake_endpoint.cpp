@@ -28,6 +28,9 @@ Endpoint::Endpoint(const Limits&, const Identity&, const Entropy&, Arena&, Store
 void Endpoint::configure_peer(const PeerConfig&, const SessionOptions&) {}
 void Endpoint::accept_clients(const SessionOptions&, std::span<const Key32>) {}
 void Endpoint::receive(Now, PathId, std::span<const DatagramView>, std::span<Verdict>) {}
+void Endpoint::segment_ready(Now, SessionId session) {
+  fake->rung.push_back(session);
+}
 bool Endpoint::poll_transmit(Now, Transmit&) {
   return false;
 }

@@ -37,6 +37,7 @@ struct FakeEndpoint {
   bool room_again = false;
   std::uint32_t control_room = 1'000;
   std::uint32_t closed = 0;
+  std::vector<SessionId> rung;  // by the doorbell
   SessionId session = 0;
   Store* store = nullptr;
 };

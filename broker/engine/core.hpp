@@ -28,6 +28,8 @@
 
 namespace portolan::broker::core {
 
+static_assert(wire::kControlBytesMax == kControlMost, "what can be encoded can be sent");
+
 inline constexpr std::uint32_t kGapsAhead = 8;  // told of one topic while messages before them are on their way
 // Control messages left free for what must not wait (BUSY, interest deltas) while announcements and GAPs go out.
 inline constexpr std::uint32_t kControlReserve = 16;
@@ -209,6 +211,7 @@ class Core {
   Core(const Limits& limits, const EngineConfig& config, Arena& arena);
 
   void receive(Now now, PathId path, std::span<const DatagramView> datagrams, std::span<Verdict> verdicts);
+  void segment_ready(Now now, SessionId session);
   void tick(Now now);
   void drain(Now now);
   bool poll_transmit(Now now, Transmit& out);

@@ -47,9 +47,8 @@ Engine::~Engine() {
 void Engine::receive(Now now, PathId path, std::span<const DatagramView> datagrams, std::span<Verdict> verdicts) {
   s_->core.receive(now, path, datagrams, verdicts);
 }
-// The gates of open slots are scanned by the endpoint's tick; the doorbell only says that this is worth while now.
-void Engine::segment_ready(Now now, SessionId, std::uint32_t) {
-  s_->core.tick(now);
+void Engine::segment_ready(Now now, SessionId session, std::uint32_t) {
+  s_->core.segment_ready(now, session);
 }
 // `read` is for recovery of ordered topics' logs; realtime asks for none.
 void Engine::disk_done(Now, std::uint64_t token, DiskResult result, std::span<const std::uint8_t> /*read*/) {

@@ -36,6 +36,9 @@ void Endpoint::configure_peer(const PeerConfig& peer, const SessionOptions&) {
 }
 void Endpoint::accept_clients(const SessionOptions&, std::span<const Key32>) {}
 void Endpoint::receive(Now, PathId, std::span<const DatagramView>, std::span<Verdict>) {}
+void Endpoint::segment_ready(Now, SessionId session) {
+  s_->node.rung.push_back(session);
+}
 bool Endpoint::poll_transmit(Now, Transmit&) {
   return false;
 }

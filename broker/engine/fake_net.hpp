@@ -59,7 +59,8 @@ struct Node {
   std::set<SessionId> progress, room;
   InterestState interest;
   EndpointCounters counters;
-  bool explicitly = false;  // admits
+  bool explicitly = false;      // admits
+  std::vector<SessionId> rung;  // by the doorbell
 };
 
 class Hub {

@@ -48,6 +48,12 @@ TEST(Fanout, ReachesLocalAndFarSubscribersOnceAndInOrder) {
   EXPECT_EQ(t.w.broker(2).counters().forwarded_in, 20u);
 }
 
+TEST(Fanout, TheKernelsDoorbellReachesTheSession) {
+  Two t;
+  t.w.broker(1).segment_ready(t.w.now, 5, 3);
+  EXPECT_EQ(Hub::get().nodes.at(1)->rung, std::vector<SessionId>{5});
+}
+
 TEST(Fanout, NeverForwardsWhatCameFromAnotherBroker) {
   World w({1, 2, 3});
   for (std::uint64_t id : {1u, 2u, 3u}) w.start_broker(id);

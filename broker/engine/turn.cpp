@@ -108,6 +108,12 @@ void Core::receive(Now now, PathId path, std::span<const DatagramView> datagrams
   work(now);
 }
 
+void Core::segment_ready(Now now, SessionId session) {
+  start(now);
+  endpoint_.segment_ready(now, session);
+  work(now);
+}
+
 void Core::tick(Now now) {
   start(now);
   endpoint_.tick(now);

@@ -55,6 +55,14 @@ Drop Endpoint::State::receive_ack(Session& s, std::span<const std::uint8_t> payl
       body.skip > body.largest - body.contiguous) {
     return Drop::bad_control;
   }
+  // All of it is looked at first: of a malformed one nothing counts.
+  const std::uint8_t* ranges = payload.data() + sizeof body;
+  std::uint64_t end = body.contiguous + body.skip;
+  for (std::uint32_t i = 0; i < body.range_count; ++i) {
+    const auto range = session::get<AckRange>(ranges + i * sizeof(AckRange));
+    end += std::uint64_t{range.gap} + range.length;
+    if (range.gap == 0 || range.length == 0 || end > body.largest) return Drop::bad_control;
+  }
 
   if (const SentPacket* packet = s.out.find(pages, body.largest)) {
     const std::uint64_t elapsed = now.mono_ns - packet->sent_ns;
@@ -72,10 +80,9 @@ Drop Endpoint::State::receive_ack(Session& s, std::span<const std::uint8_t> payl
   s.out.for_open(pages, 1, body.contiguous, [&](std::uint64_t n) { packet_acknowledged(s, n); });
   std::uint64_t at = body.contiguous + body.skip;
   for (std::uint32_t i = 0; i < body.range_count; ++i) {
-    const auto range = session::get<AckRange>(payload.data() + sizeof body + i * sizeof(AckRange));
+    const auto range = session::get<AckRange>(ranges + i * sizeof(AckRange));
     const std::uint64_t first = at + range.gap + 1;
     const std::uint64_t last = first + range.length - 1;
-    if (range.gap == 0 || range.length == 0 || last > body.largest) return Drop::bad_control;
     s.out.for_open(pages, first, last, [&](std::uint64_t n) { packet_acknowledged(s, n); });
     s.out.for_open(pages, at + 1, std::min(first - 1, body.mature), [&](std::uint64_t n) { packet_lost(s, n); });
     at = last;

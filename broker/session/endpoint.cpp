@@ -46,7 +46,7 @@ Endpoint::State::State(const Limits& l, const Identity& self, const Entropy& ent
   growing = arena.take<std::uint32_t>(l.sessions);
   partial_slots = arena.take<std::uint32_t>(std::size_t{partials.count()} * partial_row);
   topic_repairs = arena.take<TopicRepair>(l.topics + 2);
-  scratch = arena.take<std::uint8_t>(session::kControlMost);
+  scratch = arena.take<std::uint8_t>(kControlMost);
   events.build(arena, 4 * l.sessions + 16);
   progressed.build(arena, l.sessions);
   roomy.build(arena, l.sessions);
@@ -128,7 +128,9 @@ void Endpoint::segment_ready(Now now, SessionId session) {
   s_->now = now;
   Session* s = s_->find(session);
   if (s == nullptr || s->state != SessionState::up) return;
+  s->doorbells = true;
   s_->scan_gates(*s);
+  s_->gates_open(*s);
   s_->serve_wants();
   if ((s = s_->find(session)) != nullptr) s_->reschedule(*s);
 }
@@ -151,7 +153,7 @@ void Endpoint::tick(Now now) {
 
 std::uint64_t Endpoint::next_deadline() const {
   if (s_->replies.size() != 0 || s_->events.size() != 0) return 0;
-  const std::uint64_t timers = std::min(s_->work.earliest(), s_->life.earliest());
+  const std::uint64_t timers = std::min({s_->work.earliest(), s_->life.earliest(), s_->gates_due_ns});
   return s_->somebody_wants() ? std::min(timers, s_->wants_retry_ns) : timers;
 }
 
@@ -263,7 +265,7 @@ bool Endpoint::send_control(Now now, SessionId session, std::uint32_t control, s
   st.now = now;
   Session* s = st.find(session);
   if (s == nullptr || s->state != SessionState::up) return false;
-  if (body.size() > session::kControlMost) return false;
+  if (body.size() > kControlMost) return false;
   if (!st.enqueue_control(*s, control, body, false)) {
     st.end_session(*s, DownReason::local, true);
     return false;

@@ -14,7 +14,8 @@
 
 namespace portolan::broker {
 
-using SessionId = std::uint32_t;  // local handle, unique over the life of the endpoint; kNil: none
+inline constexpr std::uint32_t kControlMost = 1'040;  // bytes of a control message: they fit every path
+using SessionId = std::uint32_t;                      // local handle, unique over the life of the endpoint; kNil: none
 enum class Lane : std::uint8_t { control = 0, ordered = 1, realtime = 2, bulk = 3 };
 
 struct SessionOptions {
@@ -137,7 +138,9 @@ class Endpoint {
 
   // The host's side. A call does bounded work; poll until nothing comes.
   void receive(Now now, PathId path, std::span<const DatagramView> datagrams, std::span<Verdict> verdicts);
-  // The kernel path's doorbell, a hint: looks at the gates of this session's open slots. Early, late or never is fine.
+  // The kernel path's doorbell: looks at the gates of this session's open slots, now and from then on each
+  // min(RTT/4, 1 ms) while one is open. A host with a kernel path rings once when a session is up; after that the
+  // doorbell is a hint that may come early, late, twice or never. Without a kernel path nobody rings and nothing scans.
   void segment_ready(Now now, SessionId session);
   bool poll_transmit(Now now, Transmit& out);
   void release_transmit(std::uint32_t handle);
@@ -153,7 +156,7 @@ class Endpoint {
   // Downward.
   SendResult send(Now now, SessionId session, Lane lane, const Outgoing& message, std::uint32_t& number);
   // Control messages are never refused while the session is up and its bounded queue has room (else the session ends:
-  // a peer that acknowledges nothing). At most 1,040 bytes, which fit every path.
+  // a peer that acknowledges nothing). At most kControlMost bytes.
   bool send_control(Now now, SessionId session, std::uint32_t control, std::span<const std::uint8_t> body);
   // Control messages that send_control would still take now; 0 when not up. Announcements of many streams wait for room
   // (acknowledgements bring it back) instead of ending the session.

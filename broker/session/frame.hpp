@@ -19,7 +19,8 @@ static_assert(std::endian::native == std::endian::little, "bodies are copied as 
 
 // Record header flags (high 8 bits of flags_length): the message's lane, so that one datagram may carry several lanes.
 inline constexpr std::uint32_t kRecordLaneMask = 0x03;
-inline constexpr std::uint32_t kRecordEmpty = 0x04;  // length 0, which "length - 1" cannot say
+inline constexpr std::uint32_t kRecordEmpty = 0x04;    // length 0, which "length - 1" cannot say
+inline constexpr std::uint32_t kRecordCounted = 0x08;  // of a segment: its message was short, and counts for credit
 
 struct AckBody {
   std::uint64_t contiguous = 0;  // all packets up to here came, or are settled by their sender
@@ -54,8 +55,8 @@ struct HeartbeatBody {
 };
 
 struct ProbeBody {
-  std::uint32_t answer = 0;  // enum Probe
-  std::uint32_t bytes = 0;   // size probes: what follows the frame header, padding and trailer included
+  std::uint32_t kind = 0;   // enum Probe
+  std::uint32_t bytes = 0;  // size probes: what follows the frame header, padding and trailer included
   std::uint64_t nonce = 0;
 };
 enum Probe : std::uint32_t { kProbePath = 0, kProbePathAnswer = 1, kProbeSize = 2, kProbeSizeAnswer = 3 };

@@ -130,6 +130,7 @@ bool Endpoint::State::open_grant(Session& s, std::uint32_t c) {
   ic.grant_dirty = true;
   if (ic.granted_end - ic.next_unused == 1) ic.check_ns = now.mono_ns + std::min(kKeepGrants, unused_bound(s));
   ++counters.grants_given[c];
+  gates_open(s);
   mark_dirty(s);
   return true;
 }

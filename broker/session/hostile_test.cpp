@@ -2,6 +2,8 @@
 // a peer that lies. Nothing crashes (run it under sanitizers), nothing is delivered that was not sent, nothing twice.
 #include <gtest/gtest.h>
 
+#include <utility>
+
 #include "broker/crypto/crc32c.hpp"
 #include "broker/session/test_wire.hpp"
 
@@ -261,6 +263,68 @@ TEST(Hostile, AnAuthenticatedLiar) {
     wire->run_for(500 * kMs);
     EXPECT_GE(b.got.size(), before) << seed;
   }
+}
+
+// The frame as its sender's peer would have made it with another type and payload: sealed and tagged rightly.
+void remake(Node& n, std::vector<std::uint8_t>& bytes, std::uint32_t type, const std::vector<std::uint8_t>& payload) {
+  auto frame = get<ptl_frame>(bytes.data());
+  frame.version_type = static_cast<std::uint8_t>(PTL_VERSION << 4 | type);
+  frame.flags = 0;
+  const auto length = static_cast<std::uint32_t>(payload.size());
+  bytes.resize(PTL_FRAME_BYTES + length + PTL_TRAILER_BYTES);
+  std::copy(payload.begin(), payload.end(), bytes.begin() + PTL_FRAME_BYTES);
+  frame.crc = seal_payload(bytes.data() + PTL_FRAME_BYTES, length);
+  frame.bytes = length + PTL_TRAILER_BYTES;
+  put(bytes.data(), frame);
+  SipKey tag{};
+  if (n.endpoint->tag_key_for_test(n.up, tag)) set_frame_tag(tag, bytes.data());
+}
+
+TEST(Hostile, OfAMalformedAckNothingCounts) {
+  auto wire = make_pair(5 * kMs);
+  wire->run_for(300 * kMs);
+  std::uint64_t lost = 0;
+  bool remade = false;
+  wire->fate = [&](Wire::Packet& p) {
+    const auto frame = get<ptl_frame>(p.bytes.data());
+    if (p.from == 0 && type_of(frame) == PTL_DATA && lost == 0) {
+      lost = frame.packet;
+      p.copies = 0;
+    } else if (p.from == 1 && type_of(frame) == PTL_ACK && lost != 0 && !std::exchange(remade, true)) {
+      auto body = get<AckBody>(p.bytes.data() + PTL_FRAME_BYTES);
+      body.contiguous = body.mature = body.largest = lost;
+      body.skip = 0;
+      body.range_count = 1;
+      std::vector<std::uint8_t> payload(sizeof body + sizeof(AckRange));
+      put(payload.data(), body);
+      put(payload.data() + sizeof body, AckRange{0, 1});
+      remake(*wire->nodes[1], p.bytes, PTL_ACK, payload);
+    }
+  };
+  ASSERT_EQ(wire->send(0, Lane::realtime, "kept", 1), SendResult::ok);
+  wire->run_for(1'000 * kMs);
+  ASSERT_TRUE(remade);
+  const std::uint64_t refused = wire->nodes[0]->endpoint->counters().drops[static_cast<std::size_t>(Drop::bad_control)];
+  EXPECT_EQ(refused, 1u);
+  EXPECT_EQ(wire->nodes[1]->got.size(), 1u);
+}
+
+TEST(Hostile, AProbeOfALaterVersionIsCountedAndIgnored) {
+  auto wire = make_pair(5 * kMs);
+  wire->run_for(300 * kMs);
+  Node& b = *wire->nodes[1];
+  bool remade = false;
+  wire->fate = [&](Wire::Packet& p) {
+    if (p.from != 0 || std::exchange(remade, true)) return;
+    std::vector<std::uint8_t> payload(sizeof(ProbeBody));
+    put(payload.data(), ProbeBody{4, sizeof(ProbeBody) + PTL_TRAILER_BYTES, 77});
+    remake(*wire->nodes[0], p.bytes, PTL_PROBE, payload);
+  };
+  wire->run_for(150 * kMs);
+  ASSERT_TRUE(remade);
+  const std::uint64_t unknown = b.endpoint->counters().drops[static_cast<std::size_t>(Drop::unknown)];
+  EXPECT_EQ(unknown, 1u);
+  EXPECT_EQ(b.events.size(), 1u);
 }
 
 }  // namespace

@@ -53,7 +53,7 @@ void Endpoint::State::start_session(Session& s) {
   s.rate.reset(now.mono_ns, s.rtt.known() ? s.rtt.smoothed() : 0, PTL_FRAME_BYTES + s.options.fragment_bytes,
                {s.options.rate_bps, s.options.first_bps}, s.uid);
   s.pacer.reset(s.rate.pacing_bps(), kMillisecond);
-  s.repair_pacer.reset(s.rate.rate_bps() / 2, 20 * kMillisecond);
+  s.repair_pacer.reset(s.rate.rate_bps() / 2, session::kRepairBurstNs);
   s.waited = false;
   s.nothing_at_ns = s.waiting_since_ns = now.mono_ns;
   s.repair_window = {};
@@ -119,6 +119,7 @@ void Endpoint::State::start_session(Session& s) {
   s.partial = {};
   s.starved_since_ns = 0;
   s.round_ns = s.round_bytes = s.round_bytes_before = 0;
+  s.doorbells = false;
 }
 
 KnownIdentity* Endpoint::State::identity_of(std::uint64_t id, bool create) {

@@ -7,8 +7,13 @@
 
 namespace portolan::broker::session {
 
+inline constexpr std::uint64_t kRepairBurstNs = 20'000'000;  // of the repair's share of the rate
+
 class Pacer {
  public:
+  static constexpr std::uint64_t kLateBurst = 2 * 1'400, kIdleBurst = 700;  // bytes
+  static constexpr std::uint64_t kDebtNs = 100'000'000;
+
   void reset(std::uint64_t rate_bps, std::uint64_t burst_ns) {
     rate_bps_ = std::max<std::uint64_t>(rate_bps, 8'000);
     burst_ns_ = burst_ns;
@@ -31,8 +36,6 @@ class Pacer {
   std::uint64_t rate_bps() const { return rate_bps_; }
 
  private:
-  static constexpr std::uint64_t kLateBurst = 2 * 1'400, kIdleBurst = 700;  // bytes
-  static constexpr std::uint64_t kDebtNs = 100'000'000;
   std::uint64_t rate_bps_ = 1'000'000'000;
   std::uint64_t burst_ns_ = 0;
   std::uint64_t free_at_ns_ = 0;
@@ -48,17 +51,19 @@ class RepairWindow {
       used_ = rate_bps_ = 0;
     }
     used_ += bytes;
+    most_ = std::max(most_, bytes);
     rate_bps_ = std::max(rate_bps_, rate_bps);
     // The burst, the datagram that the last token let go, and one for each time that the debt was forgiven.
     const std::uint64_t elapsed = now_ns - since_ns_;
-    bound_ = rate_bps_ / 8 * (elapsed + kBurstNs) / 1'000'000'000 + (3 + elapsed / 100'000'000) * 1'400;
+    bound_ = rate_bps_ / 8 * (elapsed + kRepairBurstNs) / 1'000'000'000 + (3 + elapsed / Pacer::kDebtNs) * most_;
   }
   std::uint64_t used() const { return used_; }
   std::uint64_t bound() const { return bound_; }
 
  private:
-  static constexpr std::uint64_t kWindowNs = 1'000'000'000, kBurstNs = 20'000'000;
+  static constexpr std::uint64_t kWindowNs = 1'000'000'000;
   std::uint64_t since_ns_ = 0, used_ = 0, rate_bps_ = 0, bound_ = 0;
+  std::uint64_t most_ = Pacer::kLateBurst / 2;  // of a datagram
 };
 
 }  // namespace portolan::broker::session

@@ -158,20 +158,23 @@ TEST(SentPackets, MatchesAPlainModel) {
 
 // What the pacer lets go stays within the bound that runs are judged by, at any rate; who does not ask it does not.
 TEST(RepairWindow, APacedSenderKeepsTheBoundAndAHastyOneBreaksIt) {
-  for (const std::uint64_t rate : {8'000ull, 1'000'000ull, 250'000'000ull, 10'000'000'000ull}) {
+  const std::uint64_t rates[] = {8'000, 200'000, 1'000'000, 2'000'000, 250'000'000, 10'000'000'000};
+  for (std::uint64_t i = 0; i < 3 * std::size(rates); ++i) {
+    const std::uint64_t rate = rates[i / 3];
+    const std::uint64_t bytes = i % 3 == 0 ? 100 : i % 3 == 1 ? 1'400 : 4'072;
     Pacer pacer;
-    pacer.reset(rate, 20'000'000);
+    pacer.reset(rate, kRepairBurstNs);
     RepairWindow paced, hasty;
     std::uint64_t now = 5'000'000'000;
-    for (int i = 0; i < 5'000; ++i) {
+    for (int k = 0; k < 5'000; ++k) {
       now = std::max(now, pacer.ready_at());
-      pacer.charge(now, 1'400);
-      paced.sent(now, 1'400, rate);
-      ASSERT_LE(paced.used(), paced.bound()) << rate << " datagram " << i;
+      pacer.charge(now, bytes);
+      paced.sent(now, bytes, rate);
+      ASSERT_LE(paced.used(), paced.bound()) << rate << " bit/s, datagram " << k << " of " << bytes << " bytes";
     }
     bool broken = false;
-    for (std::uint64_t i = 0; i < 100'000 && !broken; ++i) {
-      hasty.sent(5'000'000'000 + i * 100, 1'400, rate);
+    for (std::uint64_t k = 0; k < 1'000'000 && !broken; ++k) {
+      hasty.sent(5'000'000'000 + k * 5, bytes, rate);
       broken = hasty.used() > hasty.bound();
     }
     EXPECT_TRUE(broken) << rate;

@@ -94,9 +94,12 @@ struct Tunnelled {
   Draw draw{3};
   std::uint64_t sequence = 0;
   std::vector<std::string> sent;
+  std::size_t from = 0;  // the node that sends
 
-  explicit Tunnelled(std::uint32_t payload, std::uint64_t delay_ns = 10 * kMs) : passes(payload) {
+  explicit Tunnelled(std::uint32_t payload, std::uint64_t delay_ns = 10 * kMs, std::uint32_t credit_bytes = 4u << 20)
+      : passes(payload) {
     Limits limits = Limits::sim_client();
+    limits.credit_bytes = credit_bytes;
     limits.datagram_bytes = PTL_FRAME_BYTES + PTL_FRAGMENT_KERNEL_MAX;
     wire = make_pair(delay_ns, 50'000'000, limits);
     wire->fate = [this](Wire::Packet& p) {
@@ -109,24 +112,26 @@ struct Tunnelled {
   }
   std::uint32_t size() const {
     SessionStats stats;
-    EXPECT_TRUE(wire->nodes[0]->endpoint->stats(wire->nodes[0]->up, stats));
+    EXPECT_TRUE(wire->nodes[from]->endpoint->stats(wire->nodes[from]->up, stats));
     return stats.fragment_bytes;
   }
   SessionStats stats() const {
     SessionStats stats;
-    EXPECT_TRUE(wire->nodes[0]->endpoint->stats(wire->nodes[0]->up, stats));
+    EXPECT_TRUE(wire->nodes[from]->endpoint->stats(wire->nodes[from]->up, stats));
     return stats;
   }
   // Positions, charts of a datagram, tiles: what may stand in a queue when the path changes.
   void traffic(std::uint64_t for_ns) {
     static constexpr std::size_t kBytes[] = {200, 1'180, 1'300, 60'000, 1'030, 1'228, 7'000, 90};
     for (const std::uint64_t until = wire->now_ns + for_ns; wire->now_ns < until; wire->run_for(3 * kMs)) {
-      std::string text = text_of(sequence, kBytes[sequence % std::size(kBytes)]);
-      const auto lane = static_cast<Lane>(1 + sequence % 3);
-      if (wire->send(0, lane, text, sequence) != SendResult::ok) continue;
-      sent.push_back(std::move(text));
-      ++sequence;
+      queue(kBytes[sequence % std::size(kBytes)], static_cast<Lane>(1 + sequence % 3));
     }
+  }
+  void queue(std::size_t bytes, Lane lane) {
+    std::string text = text_of(sequence, bytes);
+    if (wire->send(from, lane, text, sequence) != SendResult::ok) return;
+    sent.push_back(std::move(text));
+    ++sequence;
   }
   // How long until the size is this, under traffic.
   std::uint64_t until_size(std::uint32_t wanted, std::uint64_t at_most_ns) {
@@ -135,7 +140,7 @@ struct Tunnelled {
     return wire->now_ns - start;
   }
   void all_came_once() {
-    Node& b = *wire->nodes[1];
+    Node& b = *wire->nodes[1 - from];
     wire->run_for(3'000 * kMs, [&] { return b.got.size() >= sent.size(); });
     ASSERT_EQ(b.got.size(), sent.size());
     std::vector<bool> came(sent.size());
@@ -173,6 +178,69 @@ TEST(PathMtu, FollowsATunnelThatAppearsUnderTraffic) {
                 static_cast<unsigned long>(t.too_large),
                 static_cast<unsigned long>(t.wire->nodes[0]->endpoint->counters().segments_recut));
     EXPECT_LE(rose_ns, PathMtu::kRaiseMostNs + 2'000 * kMs);
+    t.all_came_once();
+  }
+}
+
+// What was cut and queued for the former path must not stop a lane, or stay lost, on a narrower one.
+TEST(PathMtu, WhatWasCutForTheFormerAddressPassesTheNewOne) {
+  Tunnelled t(1'452);
+  t.from = 1;
+  t.wire->run_for(600 * kMs);
+  ASSERT_EQ(t.size(), 1'408u);
+  t.passes = 1'334;
+  t.wire->nodes[0]->address.words = {1, 2, 3};
+  for (int i = 0; i < 600 && t.size() != PTL_FRAGMENT_DEFAULT; ++i, t.wire->run_for(kMs)) {
+    t.queue(1'300, Lane::ordered);
+    t.queue(60'000, Lane::realtime);
+    for (int k = 0; k < 10; ++k) t.queue(1'300, Lane::bulk);
+  }
+  ASSERT_EQ(t.size(), std::uint32_t{PTL_FRAGMENT_DEFAULT});
+  EXPECT_GT(t.wire->nodes[1]->endpoint->backlog_bytes(t.wire->nodes[1]->up), 1'300u);
+  t.all_came_once();
+}
+
+// Short messages that are taken for lost on a path that became narrower leave again as long ones. Whether they were
+// only late or are gone: both ends must go on to count the same credit.
+TEST(PathMtu, WhatLeavesAgainAsLongCountsForCreditOnce) {
+  constexpr std::uint32_t kCredit = 64u << 10;
+  for (const bool late : {true, false}) {
+    Tunnelled t(1'452, 10 * kMs, kCredit);
+    const auto path = t.wire->fate;
+    bool narrowing = false;
+    t.wire->fate = [&](Wire::Packet& p) {
+      const auto frame = get<ptl_frame>(p.bytes.data());
+      path(p);
+      if (!narrowing || p.from != 0 || type_of(frame) != PTL_DATA) return;
+      if ((frame.flags & PTL_F_MULTIPLEXED) == 0) {
+        p.copies = 0;  // the late ones come first
+      } else if (late && p.bytes.size() > t.passes) {
+        p.copies = 1;
+        p.delay_ns += 600 * kMs;
+      }
+    };
+    Node& b = *t.wire->nodes[1];
+    t.wire->run_for(600 * kMs);
+    for (int round = 0; round < 5; ++round) {
+      ASSERT_TRUE(t.wire->run_for(17'000 * kMs, [&] { return t.size() == 1'408; }));
+      narrowing = true;
+      t.passes = 1'334;
+      for (int k = 0; k < 20; ++k, t.wire->run_for(kMs)) t.queue(1'300, Lane::realtime);
+      t.wire->run_for(570 * kMs);
+      ASSERT_EQ(t.size(), 1'280u);
+      t.wire->run_for(100 * kMs);
+      narrowing = false;
+      ASSERT_TRUE(t.wire->run_for(1'000 * kMs, [&] { return b.got.size() == t.sent.size(); })) << b.got.size();
+      t.passes = 1'452;
+    }
+    b.take = false;
+    for (int k = 0; k < 300; ++k, t.wire->run_for(kMs)) t.queue(1'000, Lane::realtime);
+    t.wire->run_for(500 * kMs);
+    const std::uint64_t over = b.endpoint->counters().drops[static_cast<std::size_t>(Drop::over_credit)];
+    EXPECT_EQ(over, 0u) << late;
+    EXPECT_GE(b.store->usage().messages, kCredit / 1'032 - 1) << late << ": credit was lost on the way";
+    b.take = true;
+    t.wire->deliver_up(1);
     t.all_came_once();
   }
 }

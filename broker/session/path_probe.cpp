@@ -8,7 +8,7 @@ namespace portolan::broker {
 void Endpoint::State::reset_path_mtu(Session& s) {
   const std::uint32_t peer = s.peer_limits.fragment_max / PTL_FRAGMENT_UNIT * PTL_FRAGMENT_UNIT;
   s.mtu.reset(now.mono_ns, s.base_fragment_bytes, std::max(s.base_fragment_bytes, std::min(fragment_max(), peer)));
-  s.options.fragment_bytes = s.mtu.size();
+  if (s.mtu.size() != s.options.fragment_bytes) apply_path_mtu(s);
 }
 
 // A probe that is due, padded to the size that it stands for; or an answer to one of the peer's.
@@ -26,7 +26,7 @@ bool Endpoint::State::build_size_probe(Session& s, std::uint32_t buffer, Transmi
   const bool due =
       s.mtu.deadline() <= now.mono_ns && s.mtu.next_probe(now.mono_ns, s.rtt.answer(), random.next() | 1, probe);
   if (s.mtu.size() != s.options.fragment_bytes) apply_path_mtu(s);
-  if (!due) return false;
+  if (!due || s.state != SessionState::up) return false;
   const std::uint32_t bytes = probe.bytes - PTL_TRAILER_BYTES;
   std::fill_n(payload, bytes, std::uint8_t{0});
   session::put(payload, session::ProbeBody{session::kProbeSize, probe.bytes, probe.nonce});
@@ -35,22 +35,13 @@ bool Endpoint::State::build_size_probe(Session& s, std::uint32_t buffer, Transmi
   return true;
 }
 
-void Endpoint::State::receive_size_probe(Session& s, const session::ProbeBody& body, std::uint32_t frame_bytes) {
-  if (body.answer == session::kProbeSize) {
-    if (frame_bytes != body.bytes || s.size_answer_count == std::size(s.size_answers)) return;
-    s.size_answers[s.size_answer_count++] = {body.bytes, body.nonce};
-    return;
-  }
-  s.mtu.answered(now.mono_ns, {body.bytes, body.nonce});
-  if (s.mtu.size() != s.options.fragment_bytes) apply_path_mtu(s);
-}
-
 // From now on everything is cut to this. What was cut larger, and is not all there, never passes a path that has become
 // narrower: segments give up their tickets and are cut anew, short messages that are none any more become long.
 void Endpoint::State::apply_path_mtu(Session& s) {
   const bool narrower = s.mtu.size() < s.options.fragment_bytes;
   ++(narrower ? counters.path_narrower : counters.path_wider);
   s.options.fragment_bytes = s.mtu.size();
+  s.rate.set_packet_bytes(PTL_FRAME_BYTES + s.options.fragment_bytes);
   if (!narrower) return;
   for (std::uint64_t bits = s.segments_live; bits != 0; bits &= bits - 1) {
     const auto place = static_cast<std::uint32_t>(std::countr_zero(bits));
@@ -88,12 +79,13 @@ bool Endpoint::State::is_short(const Session& s, std::uint32_t length) const {
   return PTL_RECORD_BYTES + session::padded(length) + PTL_TRAILER_BYTES <= s.options.fragment_bytes;
 }
 
-// A lost short message that no datagram of today holds leaves as a segment; its credit is not used after all.
+// A lost short message that no datagram of today holds leaves as a segment. It may only have been late: whichever comes
+// first, its number counts for credit once at either end.
 bool Endpoint::State::repair_as_long(Session& s, std::uint32_t entry) {
-  const OutEntry& e = entries[entry];
+  OutEntry& e = entries[entry];
   if (e.lane == kControlLane || is_short(s, e.length)) return false;
   if (ahead(e.number, s.lanes_out[e.lane].admitted) <= 0) return false;  // it came meanwhile: let it be dropped there
-  s.credit_used -= std::min<std::uint64_t>(s.credit_used, e.length + PTL_RECORD_BYTES);
+  e.counted = 1;
   enqueue_long(s, entry);
   return true;
 }

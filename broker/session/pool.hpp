@@ -7,6 +7,7 @@
 #include <new>
 #include <type_traits>
 
+#include "broker/session/endpoint.hpp"
 #include "broker/store.hpp"
 
 namespace portolan::broker::session {
@@ -113,7 +114,6 @@ struct Chunk {
   std::uint32_t next = kNil;
   std::uint8_t bytes[60];
 };
-inline constexpr std::uint32_t kControlMost = 1'040;
 static_assert(PTL_RECORD_BYTES + kControlMost + PTL_TRAILER_BYTES <= PTL_FRAGMENT_FLOOR, "fits the narrowest path");
 inline constexpr std::uint32_t kChunksMost = (kControlMost + 59) / 60;
 

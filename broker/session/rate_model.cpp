@@ -44,6 +44,11 @@ void RateModel::reset(std::uint64_t now_ns, std::uint64_t rtt_ns, std::uint32_t 
   set_outputs();
 }
 
+void RateModel::set_packet_bytes(std::uint32_t bytes) {
+  packet_bytes_ = bytes;
+  set_outputs();
+}
+
 // Counter-based: the n-th draw of a session is the same whatever happened before it (SplitMix64's finaliser).
 std::uint64_t RateModel::draw(std::uint64_t below) {
   std::uint64_t z = seed_ + ++draws_ * 0x9E3779B97F4A7C15ull;

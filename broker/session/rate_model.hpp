@@ -30,6 +30,8 @@ class RateModel {
   // rtt_ns: from the handshake, 0 when unknown.
   void reset(std::uint64_t now_ns, std::uint64_t rtt_ns, std::uint32_t packet_bytes, Bounds bounds, std::uint64_t seed);
 
+  void set_packet_bytes(std::uint32_t bytes);  // the datagram of now: the path's size has changed
+
   SentMark sent(std::uint64_t now_ns, std::uint32_t bytes);
   // One ACK: each packet that it acknowledges or shows to be lost, a sample of the round trip where it has one, then
   // its end, with the CE marks that are new in it.

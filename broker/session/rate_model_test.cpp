@@ -294,6 +294,25 @@ TEST(RateModel, BurstsTooShortToFillARoundAreSoonPacedAtTheRate) {
   EXPECT_LE(b.queue_most, 4 * kPacket);
 }
 
+// The least window is in datagrams: when they become larger it must too, or they leave one by one.
+TEST(RateModel, LargerDatagramsDoNotLeaveOneByOne) {
+  RateModel model;
+  std::uint64_t now = kSec;
+  model.reset(now, 200 * kMs, kPacket, {100'000, 0}, 7);
+  for (int i = 0; i < 50; ++i) {  // until the window is the least one
+    const SentMark mark = model.sent(now, kPacket);
+    model.acknowledged(now + 200 * kMs, mark, now, kPacket);
+    model.round_trip(200 * kMs);
+    now += 200 * kMs;
+    model.end_of_ack(now, 0);
+  }
+  ASSERT_LT(model.window_bytes(), 4 * 4'072u);
+  model.set_packet_bytes(4'072);
+  std::uint32_t left = 0;
+  for (; model.may_send(); ++left) model.sent(now, 4'072);
+  EXPECT_GE(left, 4u);
+}
+
 TEST(RateModel, TheBoundHolds) {
   Bottleneck b({10'000'000, 20 * kMs, 1'000'000, 0, 0}, 1, 3'000'000);
   b.run_until(10 * kSec);

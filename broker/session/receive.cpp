@@ -75,14 +75,9 @@ Verdict Endpoint::State::receive_one(PathId path, const DatagramView& datagram) 
       break;
     case PTL_PROBE:
       consume(s, frame, false);
-      if (body.size() < sizeof(session::ProbeBody)) {
-        verdict.drop = Drop::bad_length;
-      } else if (const auto probe = session::get<session::ProbeBody>(body.data());
-                 probe.answer >= session::kProbeSize) {
-        receive_size_probe(s, probe, frame.bytes);
-      } else {
-        receive_probe(s, path, probe);
-      }
+      verdict.drop = body.size() < sizeof(session::ProbeBody)
+                         ? Drop::bad_length
+                         : receive_probe(s, path, session::get<session::ProbeBody>(body.data()), frame.bytes);
       break;
     case PTL_CLOSE:
       consume(s, frame, false);
@@ -224,7 +219,7 @@ Drop Endpoint::State::admit_record(Session& s, const ptl_record& record, std::sp
 Drop Endpoint::State::admit_control(Session& s, const ptl_record& record, std::span<const std::uint8_t> body,
                                     bool repaired) {
   const auto bytes = static_cast<std::uint32_t>(body.size());
-  if (bytes > session::kControlMost) return Drop::bad_control;
+  if (bytes > kControlMost) return Drop::bad_control;
   const std::uint32_t chain = bodies.keep(body.data(), bytes);
   if (chain == kNil && bytes != 0) return Drop::buffers_full;
   const std::uint32_t at = items.take();
@@ -322,16 +317,32 @@ void Endpoint::State::path_seen(Session& s, PathId path, std::uint64_t packet) {
   s.probe_due_ns = now.mono_ns;
 }
 
-void Endpoint::State::receive_probe(Session& s, PathId path, const session::ProbeBody& body) {
-  if (body.answer == 0) {
-    s.answer_probe = true;
-    s.answer_path = path;
-    s.answer_nonce = body.nonce;
-  } else if (body.answer == 1 && s.probe_nonce != 0 && body.nonce == s.probe_nonce && path == s.probe_path) {
-    s.path = path;
-    reset_path_mtu(s);
-    s.probe_nonce = 0;
-    s.probe_due_ns = kNever;
+// An unknown kind is a later version's: counted and ignored.
+Drop Endpoint::State::receive_probe(Session& s, PathId path, const session::ProbeBody& body,
+                                    std::uint32_t frame_bytes) {
+  switch (body.kind) {
+    case session::kProbePath:
+      s.answer_probe = true;
+      s.answer_path = path;
+      s.answer_nonce = body.nonce;
+      return Drop::none;
+    case session::kProbePathAnswer:
+      if (s.probe_nonce == 0 || body.nonce != s.probe_nonce || path != s.probe_path) return Drop::none;
+      s.path = path;
+      s.probe_nonce = 0;
+      s.probe_due_ns = kNever;
+      reset_path_mtu(s);  // may end it
+      return Drop::none;
+    case session::kProbeSize:
+      if (frame_bytes != body.bytes || s.size_answer_count == std::size(s.size_answers)) return Drop::none;
+      s.size_answers[s.size_answer_count++] = {body.bytes, body.nonce};
+      return Drop::none;
+    case session::kProbeSizeAnswer:
+      s.mtu.answered(now.mono_ns, {body.bytes, body.nonce});
+      if (s.mtu.size() != s.options.fragment_bytes) apply_path_mtu(s);
+      return Drop::none;
+    default:
+      return Drop::unknown;
   }
 }
 

@@ -265,6 +265,12 @@ void Endpoint::State::finish_partial(Session& s, std::uint32_t index) {
   item.epoch = m.record.epoch;
   item.lane = static_cast<std::uint8_t>(record_lane(m.record));
   item.repaired = m.repaired;
+  const std::uint32_t credit = m.length + PTL_RECORD_BYTES;
+  if ((session::record_flags(m.record) & session::kRecordCounted) != 0 && s.credit_came + credit <= s.credit_given) {
+    item.credit = credit;
+    s.credit_came += credit;
+    credit_high = std::max(credit_high, s.credit_came - s.credit_taken);
+  }
   incoming.push(items, at);
   ++arrived;
   note_admitted(s, item.lane, item.number);
@@ -307,10 +313,31 @@ void Endpoint::State::scan_gates(Session& s) {
       ic.last_used_ns = now.mono_ns;
       ic.sent = true;
       if (ahead(ticket + 1, ic.next_unused) > 0) ic.next_unused = ticket + 1;
+      segment_bytes_came(s, ptl_shape_bytes(PTL_LOAD(&store->slot(kind_of(c), segment.slot)->shape)));
       const Drop drop = segment_whole(s, c, ticket);
       if (drop != Drop::none) count(drop);
     }
   }
+}
+
+// Of sessions whose doorbell was rung once: it may come late or never.
+void Endpoint::State::scan_all_gates() {
+  gates_due_ns = kNever;
+  for (std::uint32_t i = 0; i < limits.sessions; ++i) {
+    Session& s = sessions[i];
+    if (s.state != SessionState::up || !s.doorbells) continue;
+    scan_gates(s);
+    gates_open(s);
+    reschedule(s);
+  }
+  serve_wants();
+}
+
+void Endpoint::State::gates_open(const Session& s) {
+  const auto open = [](const InClass& ic) { return ic.granted_end != ic.base; };
+  if (s.state != SessionState::up || !s.doorbells || std::none_of(s.classes_in, s.classes_in + PTL_CLASSES, open))
+    return;
+  gates_due_ns = std::min(gates_due_ns, now.mono_ns + std::min(s.rtt.smoothed() / 4, kMillisecond));
 }
 
 void Endpoint::State::retry_segments(Session& s) {

@@ -142,6 +142,7 @@ bool Endpoint::State::cut_next(Session& s, std::uint32_t lane) {
   l.lengthy_bytes -= part;
 
   seg.record.flags_length = session::record_flags_length(e.lane, e.length);
+  if (e.counted) seg.record.flags_length |= session::kRecordCounted << 24;
   seg.record.topic = e.topic;
   seg.record.publisher = e.publisher;
   seg.record.number = e.number;

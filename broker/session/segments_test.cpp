@@ -195,6 +195,80 @@ TEST(Segments, AWholeSlotIsFoundByTheDoorbellAlone) {
   EXPECT_EQ(b.got[0].bytes, text_of(1, 3'000));
 }
 
+// The kernel path in small: fragments from node 0 go into slots of node 1 and never reach its engine, but for those
+// that come again when their segment is whole. Which ticket a slot was opened for is not to be seen from here: any open
+// one will do, so long as all of them become whole.
+struct KernelPath {
+  static constexpr std::uint32_t kWhole = kNil - 1;
+  Wire& wire;
+  std::map<std::pair<std::uint32_t, std::uint32_t>, std::uint32_t> slots;  // by class and ticket
+  std::uint32_t whole = 0;
+
+  void take(Wire::Packet& p) {
+    const auto frame = get<ptl_frame>(p.bytes.data());
+    ptl_fragment fragment{};
+    if (p.from != 0 || type_of(frame) != PTL_DATA) return;
+    if (ptl_fragment_of(&frame, static_cast<std::uint32_t>(p.bytes.size()), &fragment) == 0) return;
+    std::uint32_t& at = slots.try_emplace({fragment.slot_class, fragment.ticket}, kNil).first->second;
+    if (at == kWhole) return;
+    p.copies = 0;
+    const bool large = fragment.slot_class == PTL_LARGE;
+    const std::uint32_t most = large ? Limits::sim().large_slots : Limits::sim().small_slots;
+    const auto slot = [&](std::uint32_t i) {
+      return wire.nodes[1]->store->slot(large ? PieceKind::large_slot : PieceKind::small_slot, i);
+    };
+    for (std::uint32_t i = 0; at == kNil && i < most; ++i) {
+      if (ptl_low(PTL_LOAD(&slot(i)->gate)) == PTL_OPEN && PTL_LOAD(&slot(i)->done) == 0) at = i;
+    }
+    if (at == kNil) return;
+    const std::uint32_t opening = ptl_high(PTL_LOAD(&slot(at)->gate));
+    const auto result =
+        large ? ptl_accept(slot(at), opening, PTL_LARGE_DATA, &fragment, 1, p.bytes.data(), PTL_FRAME_BYTES)
+              : ptl_accept(slot(at), opening, PTL_SMALL_DATA, &fragment, 1, p.bytes.data(), PTL_FRAME_BYTES);
+    if (result != PTL_A_COMPLETED) return;
+    at = kWhole;
+    ++whole;
+  }
+};
+
+TEST(Segments, AWholeSlotIsFoundThoughTheDoorbellNeverComes) {
+  auto wire = make_pair(5 * kMs, 0, Limits::sim());
+  wire->run_for(100 * kMs);
+  Node& b = *wire->nodes[1];
+  b.endpoint->segment_ready(wire->now(), b.up);  // there is a kernel path; nothing is heard of it any more
+  KernelPath kernel{*wire, {}};
+  wire->fate = [&](Wire::Packet& p) { kernel.take(p); };
+  for (std::uint64_t i = 0; i < 2; ++i) {  // of either class the first: its slot is the only one
+    const std::string text = text_of(i, 3'000 + 50'000 * i);
+    ASSERT_EQ(wire->send(0, Lane::realtime, text, i), SendResult::ok);
+    ASSERT_TRUE(wire->run_for(200 * kMs, [&] { return kernel.whole == i + 1; }));
+    ASSERT_TRUE(wire->run_for(kMs, [&] { return b.got.size() == i + 1; })) << i;
+    EXPECT_EQ(b.got[i].bytes, text);
+  }
+  wire->fate = {};
+  nothing_left(*wire);
+  EXPECT_GT(wire->next_at(), wire->now_ns + 5 * kMs) << "no slot is open, and yet something is looked at";
+}
+
+// Without it eight grants a round trip would be all, whatever the path carries.
+TEST(Segments, TheWindowGrowsAlsoByWhatTheKernelTook) {
+  Limits limits = Limits::sim();
+  limits.grants_per_class = 32;
+  auto wire = make_pair(5 * kMs, 0, limits);
+  wire->run_for(100 * kMs);
+  Node& b = *wire->nodes[1];
+  b.take = false;  // and no slot is given back
+  KernelPath kernel{*wire, {}};
+  wire->fate = [&](Wire::Packet& p) { kernel.take(p); };
+  for (std::uint64_t i = 0; i < 30; ++i)
+    ASSERT_EQ(wire->send(0, Lane::realtime, text_of(i, 60'000), i), SendResult::ok);
+  ASSERT_TRUE(wire->run_for(100 * kMs, [&] { return kernel.whole == 8; })) << kernel.whole;
+  const auto given = [&] { return std::uint64_t{b.endpoint->counters().grants_given[PTL_LARGE]}; };
+  EXPECT_EQ(given(), 8u);
+  b.endpoint->segment_ready(wire->now(), b.up);
+  EXPECT_GT(given(), 8u + 8u);
+}
+
 // BUSY for a message of which some segments are cut: the rest never leaves, its tickets go back, later ones arrive.
 TEST(Segments, ARefusedLongMessageIsAbandoned) {
   auto wire = make_pair(10 * kMs, 20'000'000);

@@ -55,6 +55,7 @@ struct OutEntry {
   std::uint32_t segments : 10 = 0, here : 10 = 0, cut : 10 = 0;
   std::uint32_t done : 10 = 0, lane : 4 = 0;
   std::uint32_t withdrawn : 1 = 0;  // refused by the peer, or broken: nothing more of it is cut
+  std::uint32_t counted : 1 = 0;    // long by now, but counted for credit when it was short
 };
 static_assert(sizeof(OutEntry) == 48 && PTL_MESSAGE_MAX / PTL_SEGMENT_PAYLOAD < 1u << 10);
 
@@ -302,6 +303,7 @@ struct Session {
   std::uint64_t segments_retry_ns = 0;
   std::uint64_t round_ns = 0, round_bytes = 0, round_bytes_before = 0;  // segment bytes that came in a round trip
   bool grants_dirty = false;
+  bool doorbells = false;  // some slots become whole without a datagram through here
 };
 
 }  // namespace portolan::broker

@@ -171,7 +171,8 @@ TEST(Session, ThePacerKeepsTheRateOfAllLanesTogether) {
   }
   const std::uint64_t used = wire->sent_bytes[0] - bytes;
   EXPECT_LE(used, 2'010'000u);
-  EXPECT_GE(used, 1'900'000u);
+  // 96 %: paced at 99, and for one round in about eight, after each look for more, at a quarter less.
+  EXPECT_GE(used, 1'915'000u);
   // What was taken waits at most 50 ms here: it has all arrived by then.
   wire->run_for(75 * kMs);
   EXPECT_EQ(b.got.size(), ok);

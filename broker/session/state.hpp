@@ -1,6 +1,6 @@
 // What an Endpoint is made of. Internal to broker/session/: the functions are spread over files by idea (lifecycle,
-// handshake, receive, acknowledge, transmit, timers, segments_in, segments_out, grants); all state is here, in the
-// Arena.
+// handshake, receive, path_probe, acknowledge, transmit, timers, segments_in, segments_out, grants); all state is here,
+// in the Arena.
 #pragma once
 
 #include "broker/crypto/cookie.hpp"
@@ -124,7 +124,6 @@ struct Endpoint::State {
 
   // receive.cpp
   Verdict receive_one(PathId path, const DatagramView& datagram);
-  Drop receive_data(Session& s, const ptl_frame& frame, std::span<const std::uint8_t> payload);
   Drop receive_multiplexed(Session& s, const ptl_frame& frame, std::span<const std::uint8_t> payload);
   Drop admit_record(Session& s, const ptl_record& record, std::span<const std::uint8_t> body, bool repaired);
   Drop admit_control(Session& s, const ptl_record& record, std::span<const std::uint8_t> body, bool repaired);
@@ -135,7 +134,7 @@ struct Endpoint::State {
   bool consume(Session& s, const ptl_frame& frame, bool at_once);
   void note_tampered(Session& s);
   bool consumed = false;  // by the datagram in hand
-  void receive_probe(Session& s, PathId path, const session::ProbeBody& body);
+  Drop receive_probe(Session& s, PathId path, const session::ProbeBody& body, std::uint32_t frame_bytes);
   void credit_freed(Session& s, std::uint32_t bytes);
   std::uint64_t credit_offer(const Session& s) const;
   void path_seen(Session& s, PathId path, std::uint64_t packet);
@@ -153,7 +152,6 @@ struct Endpoint::State {
   void reset_path_mtu(Session& s);
   void apply_path_mtu(Session& s);
   bool build_size_probe(Session& s, std::uint32_t buffer, Transmit& out);
-  void receive_size_probe(Session& s, const session::ProbeBody& body, std::uint32_t frame_bytes);
   bool is_short(const Session& s, std::uint32_t length) const;
   bool repair_as_long(Session& s, std::uint32_t entry);
 
@@ -260,6 +258,9 @@ struct Endpoint::State {
   std::uint64_t wants_retry_ns = 0;
   void tell_grant(Session& s, std::uint32_t slot_class);
   void scan_gates(Session& s);
+  void scan_all_gates();
+  void gates_open(const Session& s);  // they are to be scanned, when doorbells ring for this session
+  std::uint64_t gates_due_ns = kNever;
   void take_back_idle(Session& s);
   bool take_back(Session& s, std::uint32_t slot_class, bool wanted_too);
   void retry_segments(Session& s);

@@ -63,6 +63,7 @@ void Endpoint::State::reschedule(Session& s) {
 
 void Endpoint::State::tick() {
   retry_wants();
+  if (gates_due_ns <= now.mono_ns) scan_all_gates();
   while (life.earliest() <= now.mono_ns) {
     const std::uint32_t at = life.first();
     if (at >= limits.sessions) {

@@ -104,7 +104,8 @@ bool Endpoint::State::build(Session& s, Transmit& out) {
   const bool challenge = s.probe_due_ns <= now.mono_ns;
   if (s.answer_probe || challenge) {
     const bool answer = s.answer_probe;
-    session::put(payload, session::ProbeBody{answer, 0, answer ? s.answer_nonce : s.probe_nonce});
+    const std::uint32_t kind = answer ? session::kProbePathAnswer : session::kProbePath;
+    session::put(payload, session::ProbeBody{kind, 0, answer ? s.answer_nonce : s.probe_nonce});
     frame.version_type = PTL_PROBE;
     finish(s, out, buffer, sizeof(session::ProbeBody), frame, SentKind::none, {});
     if (answer) {
