@@ -12,6 +12,12 @@ namespace {
 
 constexpr std::uint64_t kRetry = 2 * kMillisecond;  // whole segments that wait for memory
 
+// Of one message: memory was set aside, and others were told, by what the first of its segments said.
+bool contradict(const ptl_record& a, const ptl_record& b) {
+  return a.flags_length != b.flags_length || a.last_segment != b.last_segment || a.topic != b.topic ||
+         a.publisher != b.publisher || a.sequence != b.sequence || a.epoch != b.epoch;
+}
+
 }  // namespace
 
 Drop Endpoint::State::receive_fragment(Session& s, const ptl_frame& frame, std::span<const std::uint8_t> payload) {
@@ -115,9 +121,10 @@ Drop Endpoint::State::segment_whole(Session& s, std::uint32_t c, std::uint32_t t
     ic.ready |= 1u << (ticket - ic.base);
     ++waiting_segments;
   }
-  return Drop::none;
+  return s.state == SessionState::up ? Drop::none : Drop::bad_length;
 }
 
+// False: there is no memory now. One that contradicts those before it ends the session.
 bool Endpoint::State::take_segment(Session& s, std::uint32_t c, std::uint32_t ticket) {
   const InSegment segment = s.classes_in[c].segments[ticket & (limits.grants_per_class - 1)];
   ptl_slot* slot = store->slot(kind_of(c), segment.slot);
@@ -129,6 +136,10 @@ bool Endpoint::State::take_segment(Session& s, std::uint32_t c, std::uint32_t ti
   if (m == nullptr) {
     ask_for_memory(s, record);
     return false;
+  }
+  if (contradict(m->record, record)) {
+    end_session(s, DownReason::local, true);
+    return true;
   }
   std::uint32_t* row = partial_slots + std::size_t{index} * partial_row;
   m->repaired = m->repaired || segment.repaired;
@@ -349,6 +360,7 @@ void Endpoint::State::retry_segments(Session& s) {
       ic.ready &= ~(1u << i);
       if (take_segment(s, c, ticket)) {
         --waiting_segments;
+        if (s.state != SessionState::up) return;
         i = kNil;  // the base may have moved: from the start
       } else {
         ic.ready |= 1u << i;
