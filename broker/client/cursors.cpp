@@ -161,7 +161,7 @@ void Cursors::message(const Incoming& in) {
   Done& d = done_[static_cast<std::uint32_t>(in.lane)];
   if (at_or_before(d.highest, in.number)) d.highest = in.number;
   std::uint32_t at = 0;
-  const Named name = named(in.publisher, at);
+  const Named name = wire::valid_sequence(in.sequence) ? named(in.publisher, at) : Named::past;
   if (name == Named::awaited) return wait_unresolved(in);
   if (name == Named::past) return drop(in.message, static_cast<std::uint32_t>(in.lane), in.number, c_.generation);
   const RemoteStream& remote = remote_[at];

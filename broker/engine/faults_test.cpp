@@ -453,5 +453,51 @@ TEST(Refused, LeavesNothingQueuedAndTellsAGapInItsPlace) {
   EXPECT_EQ(w[kSub].sequences().back(), 405u);
 }
 
+// Its BUSYs were lost with the session, and the GAP in its place had grown since: looked for by its first sequence
+// alone it was not found, and the message passed for one that everybody had had.
+TEST(Refused, IsToldAsAcceptedAndReceivedWhenOfferedAgain) {
+  constexpr std::uint64_t kFill = 110, kFew = 111, kMany = 112;
+  World w({1});
+  w.limits.messages = w.limits.small_blocks = 128;
+  w.start_broker(1);
+  for (const std::uint64_t id : {kPub, kSub, kFill, kFew, kMany}) w.client(id, 1);
+  w.connect_all();
+  w.settle();
+  w.subscribe(kSub, "a/#");
+  w.subscribe(kFew, "x/few");
+  w.subscribe(kMany, "x/many");
+  w.settle();
+  for (int i = 0; i < 4; ++i) w.publish(kPub, "a/b");
+  w.settle();
+  ASSERT_EQ(w[kPub].received, 4u);
+  w.sever(1, kSub);  // has still to be told what it misses
+  Hub::get().half(1, kFew).hold_data = Hub::get().half(1, kMany).hold_data = true;
+  for (int i = 0; i < 127; ++i) w.publish(kFill, i == 0 ? "x/few" : "x/many");
+  w.settle();
+  ASSERT_EQ(w[kFill].refused, 0u);
+  w.now.mono_ns += 1'000;  // so these are the oldest, and on their way: nobody is let go for want of room
+  Hub::get().half(1, kPub).hold_control = true;
+  for (int i = 5; i <= 9; ++i) {
+    if (i == 8) Hub::get().half(1, kFew).hold_data = false;  // room for one
+    w.settle();
+    w.publish(kPub, "a/b");
+    w.settle();
+  }
+  ASSERT_EQ(w.broker(1).counters().refused[static_cast<std::size_t>(RefuseReason::memory_full)], 4u);
+  w.sever(1, kPub);
+  w.settle();
+  w.heal(1, kPub);
+  w.connect_all();
+  w.settle();
+  EXPECT_EQ(w[kPub].refused, 4u);
+  EXPECT_EQ(w[kPub].accepted, 5u);
+  EXPECT_EQ(w[kPub].received, 4u);
+  w.heal(1, kSub);
+  w.advance(kSecond / 2);
+  EXPECT_EQ(w[kSub].sequences(), (std::vector<std::uint64_t>{1, 2, 3, 4, 8}));
+  EXPECT_EQ(w[kSub].gap_messages(), 4u);
+  EXPECT_EQ(w[kPub].received, 5u);
+}
+
 }  // namespace
 }  // namespace portolan::broker::fake

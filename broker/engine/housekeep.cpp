@@ -55,8 +55,7 @@ void Core::housekeep() {
     const Stream& stream = log_.stream(s);
     if (!stream.used || stream.early == 0 || stream.upstream != kNil) continue;
     // Its publisher is gone, and with it what came before these: they were never accepted.
-    const std::uint32_t e = log_.find(s, stream.highest);
-    if (e == kNil || now_.mono_ns - log_.entry(e).time_ns >= detach_ns_) log_.drop_early(s, stream.highest);
+    if (now_.mono_ns - log_.entry(stream.first_early).time_ns >= detach_ns_) log_.drop_early(s, stream.highest);
   }
   // A window that is full brings nothing more that would make anybody look who fills it; and of a message that came by
   // two sessions, one may not hear when everybody has it.

@@ -163,10 +163,10 @@ void Core::came_another_way(std::uint32_t s, std::uint32_t home) {
     lag(d, topic).again = lag(d, topic).attached;
     if (lag(d, topic).again) release_topic(d, topic);
   }
-  for (std::uint64_t q = stream.held != 0 ? std::min(stream.low, stream.contiguous + 1) : stream.contiguous + 1;
-       q <= stream.highest; ++q) {
-    const std::uint32_t e = log_.find(s, q);
-    if (e != kNil && log_.entry(e).from != kNil) log_.entry(e).from = home;
+  for (std::uint32_t first : {stream.first_held, stream.first_early}) {
+    for (std::uint32_t e = first; e != kNil; e = log_.entry(e).after) {
+      if (log_.entry(e).from != kNil) log_.entry(e).from = home;
+    }
   }
   stream.home_peer = home;
   for (std::uint32_t d = 0; d < peer_count_; ++d) {

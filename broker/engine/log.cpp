@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <iterator>
 
 #include "broker/wire/control.hpp"
 
@@ -144,86 +143,6 @@ void Log::begin_stream(std::uint32_t stream, std::uint64_t start) {
   step_over_gaps(s);
 }
 
-void Log::step_over_gaps(Stream& s) {
-  for (std::uint32_t i = 0; i < s.later_gap_count;) {
-    const Stream::Range range = s.later_gaps[i];
-    if (range.first > s.contiguous + 1) {
-      ++i;
-      continue;
-    }
-    s.contiguous = std::max(s.contiguous, range.last);
-    s.later_gaps[i] = s.later_gaps[--s.later_gap_count];
-    i = 0;
-  }
-}
-
-// The place for this gap among those beyond `contiguous`; kNil: they are more scattered than there are places.
-std::uint32_t Log::later_gap_place(const Stream& s, std::uint64_t first, std::uint64_t last) {
-  for (std::uint32_t i = 0; i < s.later_gap_count; ++i) {
-    const Stream::Range& range = s.later_gaps[i];
-    if (first <= range.last + 1 && last + 1 >= range.first) return i;
-  }
-  return s.later_gap_count < std::size(s.later_gaps) ? s.later_gap_count : kNil;
-}
-
-// Makes the gap at the end of the topic's log longer, where it is of this stream and the next sequences follow on it.
-// The caller knows that nobody has passed it yet. kNil: there is none.
-std::uint32_t Log::lengthen_gap(std::uint32_t stream, std::uint64_t first, std::uint64_t last, std::uint32_t reason) {
-  Stream& s = streams_[stream];
-  const std::uint32_t e = topics_[s.topic].tail;
-  if (e == kNil || last == wire::kUnknownLast) return kNil;
-  Entry& entry = entries_[e];
-  if (!entry.is_gap() || entry.stream != stream || entry.reason != reason || entry.last + 1 != first) return kNil;
-  if (last - entry.sequence >= kGapSteps) return kNil;
-  entry.last = s.gap_last = last;
-  s.gap_first = entry.sequence;
-  cover(stream, first, last);
-  return e;
-}
-
-std::uint32_t Log::find_gap(std::uint32_t stream, std::uint64_t sequence) const {
-  for (std::uint64_t first = sequence; first != 0 && sequence - first < kGapSteps; --first) {
-    if (const std::uint32_t e = table_.find(stream | kGapKey, first); e != kNil) {
-      return entries_[e].last >= sequence ? e : kNil;
-    }
-    if (table_.find(stream, first) != kNil) return kNil;
-  }
-  return kNil;
-}
-
-bool Log::gap_known(std::uint32_t stream, std::uint64_t first, std::uint64_t last) const {
-  const Stream& s = streams_[stream];
-  if (last <= s.contiguous) return true;
-  return std::any_of(s.later_gaps, s.later_gaps + s.later_gap_count,
-                     [=](const Stream::Range& range) { return range.first <= first && last <= range.last; });
-}
-
-bool Log::can_take_gap(std::uint32_t stream, std::uint64_t first, std::uint64_t last) const {
-  const Stream& s = streams_[stream];
-  if (free_entry_ == kNil) return false;
-  return last == wire::kUnknownLast || first <= s.contiguous + 1 || later_gap_place(s, first, last) != kNil;
-}
-
-void Log::note_later_gap(Stream& s, std::uint64_t first, std::uint64_t last) {
-  std::uint32_t i = later_gap_place(s, first, last);
-  if (i == kNil) {  // the nearest count: only when those are stepped over does anybody get to the others
-    s.gaps_forgotten = true;
-    i = 0;
-    for (std::uint32_t j = 1; j < s.later_gap_count; ++j) {
-      if (s.later_gaps[j].first > s.later_gaps[i].first) i = j;
-    }
-    if (s.later_gaps[i].first > first) s.later_gaps[i] = {first, last};
-    return;
-  }
-  Stream::Range& range = s.later_gaps[i];
-  if (i == s.later_gap_count) {
-    ++s.later_gap_count;
-    range = {first, last};
-  } else {
-    range = {std::min(range.first, first), std::max(range.last, last)};
-  }
-}
-
 std::uint32_t Log::take_entry(std::uint32_t stream, std::uint64_t now_ns, std::uint32_t from) {
   if (free_entry_ == kNil) return kNil;
   const std::uint32_t e = free_entry_;
@@ -252,8 +171,55 @@ void Log::link(std::uint32_t e) {
   if (entry.is_gap()) return;
   t.bytes += entry.length;
   Stream& s = streams_[entry.stream];
-  s.low = s.held == 0 ? entry.sequence : std::min(s.low, entry.sequence);
+  chain(e, held_before(entry.stream, entry.sequence), s.first_held, &s.last_held);
+  s.low = entries_[s.first_held].sequence;
   ++s.held;
+}
+
+void Log::chain(std::uint32_t e, std::uint32_t before, std::uint32_t& first, std::uint32_t* last) {
+  Entry& entry = entries_[e];
+  entry.before = before;
+  entry.after = before == kNil ? first : entries_[before].after;
+  (before == kNil ? first : entries_[before].after) = e;
+  if (entry.after != kNil) {
+    entries_[entry.after].before = e;
+  } else if (last != nullptr) {
+    *last = e;
+  }
+}
+
+void Log::unchain(std::uint32_t e, std::uint32_t& first, std::uint32_t* last) {
+  Entry& entry = entries_[e];
+  (entry.before == kNil ? first : entries_[entry.before].after) = entry.after;
+  if (entry.after != kNil) {
+    entries_[entry.after].before = entry.before;
+  } else if (last != nullptr) {
+    *last = entry.before;
+  }
+  entry.before = entry.after = kNil;
+}
+
+// The last message in the log before this sequence, or kNil. Nearly always it is the last of all, or a neighbour.
+std::uint32_t Log::held_before(std::uint32_t stream, std::uint64_t sequence) const {
+  const Stream& s = streams_[stream];
+  if (s.held == 0 || sequence <= s.low) return kNil;
+  std::uint32_t e = s.last_held;
+  const std::uint64_t high = entries_[e].sequence;
+  if (high < sequence) return e;
+  if (const std::uint32_t x = table_.find(stream, sequence - 1); x != kNil) return x;
+  if (high - sequence <= sequence - s.low) {
+    while (entries_[e].sequence >= sequence) e = entries_[e].before;
+    return e;
+  }
+  e = s.first_held;
+  while (entries_[entries_[e].after].sequence < sequence) e = entries_[e].after;
+  return e;
+}
+
+std::uint32_t Log::held_from(std::uint32_t stream, std::uint64_t sequence) const {
+  if (const std::uint32_t e = table_.find(stream, sequence); e != kNil && !entries_[e].early) return e;
+  if (const std::uint32_t before = held_before(stream, sequence); before != kNil) return entries_[before].after;
+  return streams_[stream].held == 0 ? kNil : streams_[stream].first_held;
 }
 
 std::uint32_t Log::link_next(std::uint32_t stream) {
@@ -264,6 +230,7 @@ std::uint32_t Log::link_next(std::uint32_t stream) {
   ++s.contiguous;
   step_over_gaps(s);
   --s.early;
+  unchain(e, s.first_early, nullptr);
   entries_[e].early = false;
   entries_[e].pending = 0;
   link(e);
@@ -272,18 +239,17 @@ std::uint32_t Log::link_next(std::uint32_t stream) {
 
 void Log::drop_early(std::uint32_t stream, std::uint64_t last) {
   Stream& s = streams_[stream];
-  for (std::uint64_t q = s.highest; s.early > 0 && q > 0; --q) {
-    const std::uint32_t e = table_.find(stream, q);
-    if (e == kNil || !entries_[e].early) {
-      if (s.highest - q > entry_count_) return;  // as many as there can be have been looked at
-      continue;
+  for (std::uint32_t e = s.first_early; e != kNil;) {
+    const std::uint32_t next = entries_[e].after;
+    if (entries_[e].sequence <= last) {
+      unchain(e, s.first_early, nullptr);
+      table_.erase(stream, entries_[e].sequence);
+      --s.early;
+      retained_bytes_ -= entries_[e].length;
+      store_.release(entries_[e].message);
+      give_back(e);
     }
-    if (q > last) continue;
-    table_.erase(stream, q);
-    --s.early;
-    retained_bytes_ -= entries_[e].length;
-    store_.release(entries_[e].message);
-    give_back(e);
+    e = next;
   }
 }
 
@@ -316,42 +282,10 @@ std::uint32_t Log::append(std::uint32_t stream, std::uint64_t sequence, MessageI
     entry.early = true;
     entry.pending = 1;
     ++s.early;
+    chain(e, kNil, s.first_early, nullptr);
     return e;
   }
   s.contiguous = std::max(s.contiguous, sequence);
-  link(e);
-  return e;
-}
-
-// What lies in a gap does not count as missing.
-void Log::cover(std::uint32_t stream, std::uint64_t first, std::uint64_t last) {
-  Stream& s = streams_[stream];
-  if (last == wire::kUnknownLast) return;
-  s.highest = std::max(s.highest, last);
-  if (last <= s.contiguous) return;
-  if (first <= s.contiguous + 1) {
-    s.contiguous = last;
-  } else {
-    note_later_gap(s, first, last);
-  }
-  step_over_gaps(s);
-  drop_early(stream, s.contiguous);
-}
-
-std::uint32_t Log::append_gap(std::uint32_t stream, std::uint64_t first, std::uint64_t last, std::uint32_t reason,
-                              std::uint64_t now_ns, std::uint32_t from) {
-  const std::uint32_t e = take_entry(stream, now_ns, from);
-  if (e == kNil) return kNil;
-  Entry& entry = entries_[e];
-  Stream& s = streams_[stream];
-  entry.sequence = first;
-  entry.last = last;
-  entry.reason = reason;
-  s.gap_first = first;
-  s.gap_last = last;
-  s.gap_reason = reason;
-  cover(stream, first, last);
-  if (table_.find(stream | kGapKey, first) == kNil) table_.insert(stream | kGapKey, first, e);
   link(e);
   return e;
 }
@@ -368,13 +302,14 @@ void Log::remove_head(std::uint32_t topic) {
     table_.erase(entry.stream, entry.sequence);
     t.bytes -= entry.length;
     retained_bytes_ -= entry.length;
-    if (--s.held > 0 && entry.sequence == s.low) {
-      do ++s.low;
-      while (table_.find(entry.stream, s.low) == kNil);
-    }
+    unchain(e, s.first_held, &s.last_held);
+    if (--s.held > 0) s.low = entries_[s.first_held].sequence;
     store_.release(entry.message);
-  } else if (table_.find(entry.stream | kGapKey, entry.sequence) == e) {
-    table_.erase(entry.stream | kGapKey, entry.sequence);
+  } else {
+    if (!quickly_found(e)) --streams_[entry.stream].long_gaps;
+    if (table_.find(entry.stream | kGapKey, entry.sequence) == e) {
+      table_.erase(entry.stream | kGapKey, entry.sequence);
+    }
   }
   give_back(e);
 }

@@ -43,7 +43,9 @@ struct Stream {
   std::uint64_t start = 1;       // the first sequence that this broker was offered
   std::uint64_t contiguous = 0;  // all of [start, contiguous] came or was told to be a gap
   std::uint64_t highest = 0;
-  std::uint64_t low = 0;  // least sequence held; meaningless while `held` is 0
+  std::uint64_t low = 0;                              // least sequence held; meaningless while `held` is 0
+  std::uint32_t first_held = kNil, last_held = kNil;  // messages of it in the log, chained by sequence
+  std::uint32_t first_early = kNil;                   // those that wait beside the log, the latest first
   std::uint64_t previous_last = 0;
   std::uint64_t gap_first = 0;  // the latest GAP of it that entered the log
   std::uint64_t gap_last = 0;
@@ -60,6 +62,7 @@ struct Stream {
   std::uint64_t gone_ns = 0;       // when the session that announced it ended
   std::uint32_t held = 0;          // messages of it in the log
   std::uint32_t early = 0;         // messages of it that wait beside the log
+  std::uint32_t long_gaps = 0;     // gaps of it in the log that are not found by a few steps
   std::uint32_t home_peer = kNil;  // downstream index of the peer, when remote
   std::uint32_t upstream = kNil;   // session slot of whoever announced it last
   // Gaps beyond `contiguous` (messages refused while an earlier one is still being repaired): stepped over later.
@@ -84,6 +87,9 @@ struct Entry {
   std::uint32_t stream = kNil;
   std::uint32_t topic = kNil;
   std::uint32_t next = kNil;  // in the topic's log, or in the free list
+  // A message's neighbours by sequence among those of its stream in the log (among those beside it: in no order). So
+  // work on a stream is measured by what is held of it, never by how far apart its sequences are.
+  std::uint32_t before = kNil, after = kNil;
   std::uint32_t pending = 0;  // downstreams that owe `delivered`
   std::uint32_t serial = 0;   // counts the uses of this place, so that an old reference is known as such
   std::uint32_t reason = 0;   // of a gap
@@ -134,7 +140,9 @@ class Log {
   std::uint32_t link_next(std::uint32_t stream);
   void drop_early(std::uint32_t stream, std::uint64_t last);  // those up to `last`: nobody will get them
   std::uint32_t find(std::uint32_t stream, std::uint64_t sequence) const { return table_.find(stream, sequence); }
-  // The gap that this sequence lies in, while it stands in the log, where messages are few steps apart.
+  // The first message in the log from this sequence on, or kNil.
+  std::uint32_t held_from(std::uint32_t stream, std::uint64_t sequence) const;
+  // The gap that this sequence lies in, while it stands in the log.
   std::uint32_t find_gap(std::uint32_t stream, std::uint64_t sequence) const;
   Entry& entry(std::uint32_t index) { return entries_[index]; }
   const Entry& entry(std::uint32_t index) const { return entries_[index]; }
@@ -153,6 +161,10 @@ class Log {
   std::uint32_t take_entry(std::uint32_t stream, std::uint64_t now_ns, std::uint32_t from);
   void link(std::uint32_t entry);
   void give_back(std::uint32_t entry);
+  std::uint32_t held_before(std::uint32_t stream, std::uint64_t sequence) const;
+  void chain(std::uint32_t entry, std::uint32_t before, std::uint32_t& first, std::uint32_t* last);
+  void unchain(std::uint32_t entry, std::uint32_t& first, std::uint32_t* last);
+  bool quickly_found(std::uint32_t gap) const;
   void cover(std::uint32_t stream, std::uint64_t first, std::uint64_t last);
   static void step_over_gaps(Stream& stream);
   static std::uint32_t later_gap_place(const Stream& stream, std::uint64_t first, std::uint64_t last);

@@ -2,7 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <deque>
 #include <map>
+#include <set>
 #include <vector>
 
 #include "broker/engine/bits.hpp"
@@ -124,6 +126,58 @@ TEST(Log, AGapIsFoundByWhateverLiesInIt) {
   f.log.remove_head(f.log.stream(s).topic);
   f.log.remove_head(f.log.stream(s).topic);
   EXPECT_EQ(f.log.find_gap(s, 3), kNil);
+}
+
+TEST(Log, ALongGapIsFoundByWhateverLiesInIt) {
+  Fixture f;
+  const std::uint32_t s = f.stream("a");
+  const std::uint32_t gap = f.log.append_gap(s, 1, 10'000, 5, 0, kNil),
+                      same = f.log.append_gap(s, 1, 20'000, 1, 0, kNil);
+  EXPECT_EQ(f.log.find_gap(s, 9'000), gap);
+  EXPECT_EQ(f.log.find_gap(s, 11'000), same);
+  f.log.remove_head(f.log.stream(s).topic);
+  EXPECT_EQ(f.log.find_gap(s, 1), same);
+  EXPECT_EQ(f.log.stream(s).long_gaps, 1u);
+  f.log.remove_head(f.log.stream(s).topic);
+  EXPECT_EQ(f.log.find_gap(s, 9'000), kNil);
+  EXPECT_EQ(f.log.stream(s).long_gaps, 0u);
+}
+
+// Against a set: whatever the order in which they come (a RESUME fetches earlier ones) and the distances between them.
+TEST(Log, WhatIsHeldIsChainedBySequence) {
+  Fixture f;
+  const std::uint32_t s = f.stream("a", 7, 1'000);
+  const std::uint32_t topic = f.log.stream(s).topic;
+  std::set<std::uint64_t> held;
+  std::deque<std::uint64_t> order;
+  std::uint64_t state = 1;
+  const auto draw = [&](std::uint64_t n) {
+    state = state * 6364136223846793005ull + 1442695040888963407ull;
+    return (state >> 33) % n;
+  };
+  for (int i = 0; i < 20'000; ++i) {
+    if (order.size() > 40 || (!order.empty() && draw(2) == 0)) {
+      f.log.remove_head(topic);
+      held.erase(order.front());
+      order.pop_front();
+    } else if (const std::uint64_t q = draw(3) == 0 ? f.log.stream(s).contiguous + 1 : 1 + draw(900);
+               held.insert(q).second) {
+      f.put(s, q);
+      order.push_back(q);
+    }
+    ASSERT_EQ(f.log.stream(s).held, held.size());
+    for (const std::uint64_t q : {draw(1'000), f.log.stream(s).contiguous, f.log.stream(s).contiguous + 1}) {
+      const auto at = held.lower_bound(q);
+      const std::uint32_t e = f.log.held_from(s, q);
+      ASSERT_EQ(e == kNil ? 0 : f.log.entry(e).sequence, at == held.end() ? 0 : *at);
+    }
+    if (i % 64 != 0) continue;
+    std::vector<std::uint64_t> chained;
+    for (std::uint32_t e = f.log.stream(s).first_held; e != kNil; e = f.log.entry(e).after) {
+      chained.push_back(f.log.entry(e).sequence);
+    }
+    ASSERT_EQ(chained, std::vector<std::uint64_t>(held.begin(), held.end()));
+  }
 }
 
 TEST(Log, BeginningLaterDropsWhatNobodyWillGet) {

@@ -61,11 +61,9 @@ void Core::resume(std::uint32_t d, std::uint32_t s, std::uint64_t next) {
 
 void Core::resume_held(std::uint32_t d, std::uint32_t s, std::uint64_t next) {
   const Stream& stream = log_.stream(s);
-  if (stream.held == 0) return;
   std::uint32_t first = kNil;
-  for (std::uint64_t q = std::max(next, stream.low); q <= stream.contiguous; ++q) {
-    const std::uint32_t e = log_.find(s, q);
-    if (e == kNil || log_.entry(e).early || !eligible(d, log_.entry(e))) continue;
+  for (std::uint32_t e = log_.held_from(s, next); e != kNil; e = log_.entry(e).after) {
+    if (!eligible(d, log_.entry(e))) continue;
     if (first == kNil || log_.entry(e).position < log_.entry(first).position) first = e;
   }
   if (first == kNil) return;
@@ -76,19 +74,14 @@ void Core::resume_held(std::uint32_t d, std::uint32_t s, std::uint64_t next) {
 // Do all messages of it stand in the log in the order of their sequences, with few gaps between?
 bool Core::held_in_order(std::uint32_t s, std::uint64_t next) const {
   const Stream& stream = log_.stream(s);
-  std::uint64_t position = 0;
+  std::uint64_t position = 0, expected = std::max(next, stream.low);
   std::uint32_t gaps = 0;
-  bool in_gap = false;
-  for (std::uint64_t q = std::max(next, stream.low); q <= stream.contiguous; ++q) {
-    const std::uint32_t e = log_.find(s, q);
-    if (e == kNil) {
-      gaps += in_gap ? 0u : 1u;
-      in_gap = true;
-      continue;
-    }
-    in_gap = false;
-    if (log_.entry(e).position < position || gaps > kGapsAhead) return false;
-    position = log_.entry(e).position;
+  for (std::uint32_t e = log_.held_from(s, next); e != kNil; e = log_.entry(e).after) {
+    const Entry& entry = log_.entry(e);
+    gaps += entry.sequence == expected ? 0u : 1u;
+    if (entry.position < position || gaps > kGapsAhead) return false;
+    position = entry.position;
+    expected = entry.sequence + 1;
   }
   return true;
 }
@@ -98,11 +91,8 @@ Core::Missing Core::missing_from(std::uint32_t d, std::uint32_t s, std::uint64_t
   const Stream& stream = log_.stream(s);
   Missing missing{stream.contiguous, static_cast<std::uint32_t>(downstreams_[d].was_detached ? GapReason::detached
                                                                                              : GapReason::retention)};
-  if (stream.held != 0 && q < stream.low) {
-    missing.last = std::min(missing.last, stream.low - 1);
-  } else if (stream.held != 0) {
-    missing.last = q;
-    while (missing.last < stream.contiguous && log_.find(s, missing.last + 1) == kNil) ++missing.last;
+  if (const std::uint32_t e = log_.held_from(s, q); e != kNil) {
+    missing.last = std::min(missing.last, log_.entry(e).sequence - 1);
   }
   if (q < stream.start) {
     missing.last = std::min(missing.last, stream.start - 1);

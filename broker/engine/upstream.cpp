@@ -19,7 +19,7 @@ void Core::on_data(std::uint32_t slot, Incoming& in) {
   if (in.stage >= Incoming::Stage::starved) return on_starved(slot, in);
   if (in.stage == Incoming::Stage::begun) return on_begun(slot, in);
   if (in.message == kNil) return;
-  const std::uint32_t s = stream_of(slot, in.publisher);
+  const std::uint32_t s = wire::valid_sequence(in.sequence) ? stream_of(slot, in.publisher) : kRefusedAlias;
   if (s >= kPastAlias) through_over(slot, data_lane(in.lane), in.number, in.number);
   if (s == kPastAlias || (s == kRefusedAlias && downstreams_[slots_[slot].downstream].broker)) {
     // A peer can do nothing about it: to be let go of would help nobody.
@@ -179,10 +179,10 @@ bool Core::tell_busy(std::uint32_t slot, const Incoming& in, RefuseReason reason
 // By its publisher, offered again because the session ended before my BUSY came: the GAP stands already.
 bool Core::refused_before(std::uint32_t s, std::uint64_t sequence) const {
   const Stream& stream = log_.stream(s);
+  if (sequence > stream.contiguous) return log_.gap_known(s, sequence, sequence);
   const bool latest = stream.gap_first <= sequence && sequence <= stream.gap_last &&
                       stream.gap_reason == static_cast<std::uint32_t>(GapReason::refused);
-  if (latest || log_.find_gap(s, sequence) != kNil) return true;
-  return sequence > stream.contiguous && log_.gap_known(s, sequence, sequence);
+  return latest || log_.find_gap(s, sequence) != kNil;
 }
 
 void Core::refuse_again(std::uint32_t slot, const Incoming& in, std::uint32_t s) {

@@ -31,6 +31,7 @@ WorldOptions options() {
   w.detach_ns = 3 * kSecond;
   w.retain_ns = 600 * kSecond;
   w.retain_bytes = 0;
+  w.brief = "lie/1";
   Limits& b = w.broker_limits;
   b.sessions = 12;
   b.peers = 2;
@@ -299,7 +300,8 @@ class Town {
   std::uint64_t odd_number() {
     const std::uint8_t b = in_.byte();
     if (b < 200) return b;
-    static const std::uint64_t odd[] = {0, ~0ull, ~0ull - 1, 1ull << 32, 1ull << 63, 0xFFFFFFFF, 65'536, 1ull << 31};
+    static const std::uint64_t odd[] = {0,          ~0ull,  1ull << 62, 1ull << 32, (1ull << 62) + 1,
+                                        1ull << 60, 65'536, 1ull << 31};
     return odd[b % 8];
   }
   std::uint64_t anyone() {  // itself, the honest, their brokers, nobody

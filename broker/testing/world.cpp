@@ -158,14 +158,15 @@ void World::start(Process& p) {
       }
       peers.push_back({other->identity.id, other->identity.static_public, path_to(other->node), role});
     }
-    const TopicRule rule{"#", Lane::realtime, options_.retain_ns, options_.retain_bytes};
+    const TopicRule rules[] = {{options_.brief, Lane::realtime, 200 * kMilli, 0},
+                               {"#", Lane::realtime, options_.retain_ns, options_.retain_bytes}};
     EngineConfig config;
     config.identity = p.identity;
     config.entropy = entropy;
     config.peers = peers;
     config.broker_sessions = config.client_sessions = session;
     config.client_sessions.idle_interval_ns = 500 * kMilli;
-    config.topics = {&rule, 1};
+    config.topics = std::span(rules).subspan(options_.brief.empty() ? 1 : 0);
     config.detach_ns = options_.detach_ns;
     config.detach_bytes = options_.detach_bytes;
     const Limits& limits = p.leaf ? options_.leaf_limits : options_.broker_limits;

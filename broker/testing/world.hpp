@@ -36,6 +36,7 @@ struct WorldOptions {
   std::uint64_t detach_bytes = 64u << 20;
   std::uint64_t retain_ns = 60 * kSecond;
   std::uint64_t retain_bytes = 8u << 20;
+  std::string_view brief;  // the filter of topics that are retained for 200 ms only; empty: none
   std::uint64_t rate_bps = 0;
   std::uint64_t first_bps = 0;                     // of each session; 0: found from ten datagrams on
   std::uint64_t between_brokers_ns = 10 * kMilli;  // one way

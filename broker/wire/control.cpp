@@ -62,13 +62,19 @@ class Reader {
 constexpr std::size_t kTopicFixed = 8, kStreamBytes = 48, kInterestFixed = 16, kSubscribedFixed = 16, kResumeBytes = 24,
                       kDetachedBytes = 4, kGapBytes = 24, kBusyBytes = 20, kGoneBytes = 12, kAskBytes = 4;
 
+// A cursor: all before it came.
+bool valid_next(std::uint64_t sequence) {
+  return sequence != 0 && sequence - 1 <= kSequenceMax;
+}
+
 bool valid(const TopicBody& b) {
   return b.alias != 0 && b.lane != PTL_LANE_CONTROL && b.lane < PTL_LANES && valid_topic(b.name) &&
          b.name.size() <= kControlBytesMax - kTopicFixed;
 }
 bool valid(const StreamBody& b) {
-  if (b.alias == 0 || b.topic == 0 || b.publisher == 0 || b.start == 0 || b.incarnation == 0) return false;
+  if (b.alias == 0 || b.topic == 0 || b.publisher == 0 || !valid_next(b.start) || b.incarnation == 0) return false;
   if (b.previous_incarnation == 0) return b.previous_last == 0;
+  if (b.previous_last > kSequenceMax && b.previous_last != kUnknownLast) return false;
   return b.previous_incarnation < b.incarnation;
 }
 bool valid(const InterestBody& b) {
@@ -88,10 +94,11 @@ bool valid(const SubscribedBody& b) {
   return b.unreachable <= kHarboursMax && b.total >= b.unreachable;
 }
 bool valid(const ResumeBody& b) {
-  return b.publisher != 0 && b.next != 0 && b.topic != 0 && b.incarnation != 0;
+  return b.publisher != 0 && valid_next(b.next) && b.topic != 0 && b.incarnation != 0;
 }
 bool valid(const GapBody& b) {
-  return b.first != 0 && b.last >= b.first && b.stream != 0;
+  if (!valid_sequence(b.first) || b.last < b.first || b.stream == 0) return false;
+  return b.last <= kSequenceMax || b.last == kUnknownLast;
 }
 bool valid(const BusyBody& b) {
   return b.lane != PTL_LANE_CONTROL && b.lane < PTL_LANES && b.number != 0;

@@ -14,7 +14,13 @@
 namespace portolan::broker::wire {
 
 inline constexpr std::size_t kControlBytesMax = 1'040;  // Endpoint::send_control refuses more
-inline constexpr std::uint64_t kUnknownLast = ~0ull;    // STREAM.previous_last unknown; GAP.last open-ended
+// No sequence is above this one, so that "the next", "the one after the last" and a walk between two of them never
+// wrap.
+inline constexpr std::uint64_t kSequenceMax = std::uint64_t{1} << 62;
+constexpr bool valid_sequence(std::uint64_t sequence) {
+  return sequence != 0 && sequence <= kSequenceMax;
+}
+inline constexpr std::uint64_t kUnknownLast = ~0ull;  // STREAM.previous_last unknown; GAP.last open-ended
 
 struct TopicBody {
   std::uint32_t alias = 0;  // from 1

@@ -118,6 +118,21 @@ TEST(Control, RefusesWhatMeansNothing) {
   EXPECT_TRUE(
       bytes(StreamBody{.alias = 1, .topic = 1, .publisher = 1, .incarnation = 2, .previous_incarnation = 2}).empty());
   EXPECT_TRUE(bytes(StreamBody{.alias = 1, .topic = 1, .publisher = 1, .previous_last = 3, .incarnation = 2}).empty());
+  // Beyond the last of all sequences nothing is named, or what walks to it would never end.
+  constexpr std::uint64_t beyond = kSequenceMax + 1;
+  EXPECT_FALSE(bytes(StreamBody{.alias = 1, .topic = 1, .publisher = 1, .start = beyond, .incarnation = 1}).empty());
+  EXPECT_TRUE(bytes(StreamBody{.alias = 1, .topic = 1, .publisher = 1, .start = beyond + 1, .incarnation = 1}).empty());
+  EXPECT_TRUE(bytes(StreamBody{.alias = 1, .topic = 1, .publisher = 1, .start = ~0ull, .incarnation = 1}).empty());
+  StreamBody later{.alias = 1, .topic = 1, .publisher = 1, .previous_last = kSequenceMax, .incarnation = 2};
+  later.previous_incarnation = 1;
+  EXPECT_FALSE(bytes(later).empty());
+  later.previous_last = beyond;
+  EXPECT_TRUE(bytes(later).empty());
+  EXPECT_FALSE(bytes(ResumeBody{.publisher = 1, .next = beyond, .topic = 1, .incarnation = 1}).empty());
+  EXPECT_TRUE(bytes(ResumeBody{.publisher = 1, .next = beyond + 1, .topic = 1, .incarnation = 1}).empty());
+  EXPECT_FALSE(bytes(GapBody{.first = 1, .last = kSequenceMax, .stream = 1}).empty());
+  EXPECT_TRUE(bytes(GapBody{.first = 1, .last = beyond, .stream = 1}).empty());
+  EXPECT_TRUE(bytes(GapBody{.first = beyond, .last = kUnknownLast, .stream = 1}).empty());
   EXPECT_TRUE(
       bytes(InterestBody{.version = 1, .incarnation = 1, .op = InterestOp::add, .replay = 3, .filter = "a"}).empty());
   EXPECT_TRUE(
