@@ -276,6 +276,9 @@ class Core {
   void forget_aliases(std::uint32_t d);
   std::uint32_t take_place(BitMatrix& places, std::uint32_t d, std::uint32_t most);
   std::uint32_t stream_of(std::uint32_t slot, std::uint32_t alias) const;  // kNil: not announced yet
+  std::uint32_t stream_of(std::uint32_t slot, const Incoming& in) const {  // of a message
+    return wire::valid_sequence(in.sequence) ? stream_of(slot, in.publisher) : kRefusedAlias;
+  }
   void ask_name_again(std::uint32_t slot, std::uint32_t alias);
   void announced_stream(std::uint32_t slot, std::uint32_t alias, std::uint32_t stream);
 
@@ -286,7 +289,8 @@ class Core {
   bool spare(std::uint32_t stream) const;
   bool needed(std::uint32_t stream) const;
   void give_back(std::uint32_t stream);
-  bool give_back_topic(std::uint32_t topic);
+  bool spare_topic(std::uint32_t topic, bool also_needed) const;
+  void give_back_topic(std::uint32_t topic);
   void give_back_some();
   std::uint32_t revive(std::uint32_t topic, std::uint64_t publisher, std::uint32_t incarnation);
 

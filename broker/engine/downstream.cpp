@@ -82,7 +82,7 @@ std::uint64_t Core::replay_start(std::uint32_t s, std::uint8_t replay) const {
   if (stream.held == 0 || replay == 0) return from;
   if (replay == 1) return log_.find(s, stream.contiguous) != kNil ? stream.contiguous : from;
   from = stream.contiguous + 1;
-  while (from > stream.low && log_.find(s, from - 1) != kNil) --from;
+  while (from > log_.low(s) && log_.find(s, from - 1) != kNil) --from;
   return from;
 }
 
@@ -142,8 +142,8 @@ void Core::reset_sending(std::uint32_t d) {
 }
 
 bool Core::owes(std::uint32_t d, const Entry& entry) const {
-  const Lag& l = lag(d, entry.topic);
-  return l.attached && l.acked != kNil && log_.entry(l.acked).position <= entry.position && !entry.early &&
+  const Lag& l = lag(d, log_.topic_of(entry));
+  return l.attached && l.acked != kNil && log_.entry(l.acked).position <= entry.position && !entry.early() &&
          eligible(d, entry);
 }
 
@@ -182,7 +182,7 @@ void Core::completed(Entry& entry) {
   if (stream.upstream != kNil) mark_dirty(stream.upstream);
   const std::uint32_t home = stream.home == Home::remote ? downstreams_[stream.home_peer].slot : kNil;
   if (home != kNil) mark_dirty(home);
-  const std::uint32_t topic = entry.topic;
+  const std::uint32_t topic = log_.topic_of(entry);
   if (&log_.entry(log_.topic(topic).head) == &entry) expire(topic);
 }
 
@@ -190,21 +190,21 @@ void Core::completed(Entry& entry) {
 void Core::appended(std::uint32_t e) {
   Entry& entry = log_.entry(e);
   std::uint32_t over = kNil;
-  owing_.for_each(entry.topic, [&](std::uint32_t d) {
+  owing_.for_each(log_.topic_of(entry), [&](std::uint32_t d) {
     if (!eligible(d, entry)) return;
     Downstream& down = downstreams_[d];
-    Lag& l = lag(d, entry.topic);
+    Lag& l = lag(d, log_.topic_of(entry));
     ++entry.pending;
     down.backlog_bytes += entry.length;
     counters.backlog_bytes_high = std::max(counters.backlog_bytes_high, down.backlog_bytes);
     if (down.backlog_bytes > detach_bytes_) over = d;
     if (l.acked == kNil) l.acked = e;
     if (l.sent != kNil) {
-      if (catching_up_.test(d, entry.stream)) make_ready(d, entry.topic);
+      if (catching_up_.test(d, entry.stream)) make_ready(d, log_.topic_of(entry));
       return;
     }
     l.sent = e;
-    make_ready(d, entry.topic);
+    make_ready(d, log_.topic_of(entry));
   });
   if (entry.pending == 0) {
     completed(entry);
@@ -308,7 +308,7 @@ void Core::reattach(std::uint32_t d) {
 // back. In want of room: those who are away, or else those who owe it for longer than any journey takes; whoever is
 // merely on the way is waited for.
 void Core::detach_laggards(std::uint32_t e, std::uint32_t reason, bool want_room) {
-  const std::uint32_t topic = log_.entry(e).topic;
+  const std::uint32_t topic = log_.topic_of(log_.entry(e));
   const std::uint64_t position = log_.entry(e).position;
   const std::uint64_t time_ns = log_.entry(e).time_ns;
   const std::uint32_t serial = log_.entry(e).serial;

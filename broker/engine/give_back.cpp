@@ -57,12 +57,21 @@ void Core::give_back(std::uint32_t s) {
   ++counters.streams_given_back;
 }
 
-bool Core::give_back_topic(std::uint32_t t) {
+// No session names it, and nothing is left of it but streams that are spare; unless `also_needed`, none that is needed.
+bool Core::spare_topic(std::uint32_t t, bool also_needed) const {
   const Topic& topic = log_.topic(t);
-  if (!topic.used || topic.first_stream != kNil || topic.head != kNil || topic.in_aliases != 0) return false;
+  if (!topic.used || topic.head != kNil || topic.in_aliases != 0) return false;
+  for (std::uint32_t s = topic.first_stream; s != kNil; s = log_.stream(s).next_in_topic) {
+    if (!spare(s) || (!also_needed && needed(s))) return false;
+  }
   for (std::uint32_t d = 0; d < downstream_high_; ++d) {
     if (lag(d, t).queued) return false;
   }
+  return true;
+}
+
+void Core::give_back_topic(std::uint32_t t) {
+  while (log_.topic(t).first_stream != kNil) give_back(log_.topic(t).first_stream);
   for (std::uint32_t d = 0; d < downstream_high_; ++d) {
     forget_topic_alias(d, t);
     const std::uint32_t epoch = lag(d, t).epoch + 1;
@@ -72,7 +81,6 @@ bool Core::give_back_topic(std::uint32_t t) {
   owing_.clear_row(t);
   log_.remove_topic(t);
   ++counters.topics_given_back;
-  return true;
 }
 
 // A little at a time, round and round.
@@ -91,10 +99,10 @@ std::uint32_t Core::add_stream(std::uint32_t topic, std::uint64_t publisher, std
     bool best_needed = true;
     for (std::uint32_t s = 0; s < log_.streams(); ++s) {
       if (!spare(s)) continue;
+      const bool earlier = best == kNil || log_.stream(s).gone_ns < log_.stream(best).gone_ns;
+      if (!earlier && !best_needed) continue;
       const bool need = needed(s);
-      const bool better = best == kNil || (best_needed && !need) ||
-                          (best_needed == need && log_.stream(s).gone_ns < log_.stream(best).gone_ns);
-      if (!better) continue;
+      if (need && (!earlier || !best_needed)) continue;
       best = s;
       best_needed = need;
     }
@@ -106,15 +114,16 @@ std::uint32_t Core::add_stream(std::uint32_t topic, std::uint64_t publisher, std
   return added;
 }
 
+// A topic that is spare goes, and only with its streams: of no other is anything forgotten, whatever a client
+// announces.
 std::uint32_t Core::add_topic(std::string_view name) {
   const std::uint32_t added = log_.add_topic(name);
   if (added != kNil || name.size() > limits_.topic_name_bytes) return added;
   for (const bool also_needed : {false, true}) {
-    for (std::uint32_t s = 0; s < log_.streams(); ++s) {
-      if (spare(s) && (also_needed || !needed(s))) give_back(s);
-    }
     for (std::uint32_t t = 0; t < log_.topics(); ++t) {
-      if (give_back_topic(t)) return log_.add_topic(name);
+      if (!spare_topic(t, also_needed)) continue;
+      give_back_topic(t);
+      return log_.add_topic(name);
     }
   }
   return kNil;
@@ -123,12 +132,13 @@ std::uint32_t Core::add_topic(std::string_view name) {
 // Asked for a stream that was given back: what is known of it stands in its successor. All of it is gone.
 std::uint32_t Core::revive(std::uint32_t topic, std::uint64_t publisher, std::uint32_t incarnation) {
   for (std::uint32_t x = log_.topic(topic).first_stream; x != kNil; x = log_.stream(x).next_in_topic) {
-    const Stream next = log_.stream(x);
+    const Stream& next = log_.stream(x);
     if (next.publisher != publisher || next.previous_incarnation != incarnation || next.home != Home::local) continue;
-    if (next.previous_last == wire::kUnknownLast) return kNil;
+    const std::uint64_t last = next.previous_last;  // its place may be needed for the new one
+    if (last == wire::kUnknownLast) return kNil;
     const std::uint32_t s = add_stream(topic, publisher, incarnation);
     if (s == kNil) return kNil;
-    log_.begin_stream(s, next.previous_last + 1);
+    log_.begin_stream(s, last + 1);
     log_.stream(s).start = 1;
     log_.stream(s).home = Home::local;
     return s;

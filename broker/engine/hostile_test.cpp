@@ -14,8 +14,9 @@ constexpr std::uint32_t kTopic = 7, kStream = 9;  // aliases that its library do
 
 // One broker, a subscriber, and a client whose session this speaks on.
 struct Harbour {
-  explicit Harbour(std::vector<TopicRule> rules = {}) : w({1}) {
+  explicit Harbour(std::vector<TopicRule> rules = {}, std::uint64_t detach_ns = 10 * kSecond) : w({1}) {
     w.rules = std::move(rules);
+    w.detach_ns = detach_ns;
     w.start_broker(1);
     w.client(kRogue, 1);
     w.client(kSub, 1);
@@ -94,6 +95,33 @@ TEST(Hostile, WhatCameEarlyStaysForGoodBehindAMessageFromFarAhead) {
   h.w.kill_client(kRogue);
   h.w.advance(11 * kSecond);
   EXPECT_EQ(h.w.broker(1).counters().retained_messages, 0u);
+}
+
+// All spare streams of all topics were given back, also those that an absent subscriber has still to be told of, and
+// though no topic went with them, for some session names each.
+TEST(Hostile, ATopicTooManyWipesWhatOthersHaveStillToBeTold) {
+  constexpr std::uint64_t kGone = 103, kStays = 104;
+  Harbour h({}, 2 * kSecond);
+  for (const std::uint64_t id : {kGone, kStays}) h.w.client(id, 1);
+  h.w.connect_all();
+  h.w.settle();
+  h.w.subscribe(kSub, "a/#");
+  h.w.settle();
+  for (const std::uint64_t id : {kGone, kStays}) h.w.publish(id, "a/b");
+  h.w.settle();
+  ASSERT_EQ(h.w[kSub].got.size(), 2u);
+  h.w.sever(1, kSub);
+  for (int i = 0; i < 3; ++i) h.w.publish(kGone, "a/b");
+  h.w.settle();
+  h.w.kill_client(kGone);
+  h.w.advance(4 * kSecond);  // the one is detached, the other settled
+  for (std::uint32_t i = 1; i <= h.w.limits.topics; ++i) {
+    h.control(PTL_C_TOPIC, wire::TopicBody{.alias = i, .lane = PTL_LANE_REALTIME, .name = "x/" + std::to_string(i)});
+  }
+  EXPECT_EQ(h.w.broker(1).counters().streams_given_back, 0u);
+  h.w.heal(1, kSub);
+  h.w.advance(kSecond);
+  EXPECT_EQ(h.w[kSub].gap_messages(), 3u);
 }
 
 }  // namespace

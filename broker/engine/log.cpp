@@ -153,7 +153,6 @@ std::uint32_t Log::take_entry(std::uint32_t stream, std::uint64_t now_ns, std::u
   entry = Entry{};
   entry.serial = serial;
   entry.stream = stream;
-  entry.topic = streams_[stream].topic;
   entry.time_ns = now_ns;
   entry.from = from;
   ++streams_[stream].entries;
@@ -162,7 +161,7 @@ std::uint32_t Log::take_entry(std::uint32_t stream, std::uint64_t now_ns, std::u
 
 void Log::link(std::uint32_t e) {
   Entry& entry = entries_[e];
-  Topic& t = topics_[entry.topic];
+  Topic& t = topics_[topic_of(entry)];
   entry.position = t.next_position++;
   entry.next = kNil;
   (t.tail == kNil ? t.head : entries_[t.tail].next) = e;
@@ -172,7 +171,6 @@ void Log::link(std::uint32_t e) {
   t.bytes += entry.length;
   Stream& s = streams_[entry.stream];
   chain(e, held_before(entry.stream, entry.sequence), s.first_held, &s.last_held);
-  s.low = entries_[s.first_held].sequence;
   ++s.held;
 }
 
@@ -202,12 +200,13 @@ void Log::unchain(std::uint32_t e, std::uint32_t& first, std::uint32_t* last) {
 // The last message in the log before this sequence, or kNil. Nearly always it is the last of all, or a neighbour.
 std::uint32_t Log::held_before(std::uint32_t stream, std::uint64_t sequence) const {
   const Stream& s = streams_[stream];
-  if (s.held == 0 || sequence <= s.low) return kNil;
+  const std::uint64_t least = low(stream);
+  if (s.held == 0 || sequence <= least) return kNil;
   std::uint32_t e = s.last_held;
   const std::uint64_t high = entries_[e].sequence;
   if (high < sequence) return e;
   if (const std::uint32_t x = table_.find(stream, sequence - 1); x != kNil) return x;
-  if (high - sequence <= sequence - s.low) {
+  if (high - sequence <= sequence - least) {
     while (entries_[e].sequence >= sequence) e = entries_[e].before;
     return e;
   }
@@ -217,7 +216,7 @@ std::uint32_t Log::held_before(std::uint32_t stream, std::uint64_t sequence) con
 }
 
 std::uint32_t Log::held_from(std::uint32_t stream, std::uint64_t sequence) const {
-  if (const std::uint32_t e = table_.find(stream, sequence); e != kNil && !entries_[e].early) return e;
+  if (const std::uint32_t e = table_.find(stream, sequence); e != kNil && !entries_[e].early()) return e;
   if (const std::uint32_t before = held_before(stream, sequence); before != kNil) return entries_[before].after;
   return streams_[stream].held == 0 ? kNil : streams_[stream].first_held;
 }
@@ -231,7 +230,6 @@ std::uint32_t Log::link_next(std::uint32_t stream) {
   step_over_gaps(s);
   --s.early;
   unchain(e, s.first_early, nullptr);
-  entries_[e].early = false;
   entries_[e].pending = 0;
   link(e);
   return e;
@@ -258,7 +256,6 @@ void Log::give_back(std::uint32_t e) {
   --streams_[entry.stream].entries;
   entry.message = kNil;
   entry.pending = 0;
-  entry.early = false;
   ++entry.serial;  // references to the removed one read as complete
   entry.next = free_entry_;
   free_entry_ = e;
@@ -279,7 +276,6 @@ std::uint32_t Log::append(std::uint32_t stream, std::uint64_t sequence, MessageI
   table_.insert(stream, sequence, e);
   s.highest = std::max(s.highest, sequence);
   if (sequence > s.contiguous + 1) {
-    entry.early = true;
     entry.pending = 1;
     ++s.early;
     chain(e, kNil, s.first_early, nullptr);
@@ -303,7 +299,7 @@ void Log::remove_head(std::uint32_t topic) {
     t.bytes -= entry.length;
     retained_bytes_ -= entry.length;
     unchain(e, s.first_held, &s.last_held);
-    if (--s.held > 0) s.low = entries_[s.first_held].sequence;
+    --s.held;
     store_.release(entry.message);
   } else {
     if (!quickly_found(e)) --streams_[entry.stream].long_gaps;

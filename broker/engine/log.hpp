@@ -43,7 +43,6 @@ struct Stream {
   std::uint64_t start = 1;       // the first sequence that this broker was offered
   std::uint64_t contiguous = 0;  // all of [start, contiguous] came or was told to be a gap
   std::uint64_t highest = 0;
-  std::uint64_t low = 0;                              // least sequence held; meaningless while `held` is 0
   std::uint32_t first_held = kNil, last_held = kNil;  // messages of it in the log, chained by sequence
   std::uint32_t first_early = kNil;                   // those that wait beside the log, the latest first
   std::uint64_t previous_last = 0;
@@ -80,12 +79,11 @@ struct Stream {
 struct Entry {
   std::uint64_t sequence = 0;  // a gap's first
   std::uint64_t last = 0;      // a gap's last; a message's own sequence
-  std::uint64_t position = 0;  // per topic, from 1
+  std::uint64_t position = 0;  // per topic, from 1; 0: waits beside the log, and `pending` is 1 for that
   std::uint64_t time_ns = 0;
   std::uint32_t message = kNil;  // kNil: a gap
   std::uint32_t length = 0;
   std::uint32_t stream = kNil;
-  std::uint32_t topic = kNil;
   std::uint32_t next = kNil;  // in the topic's log, or in the free list
   // A message's neighbours by sequence among those of its stream in the log (among those beside it: in no order). So
   // work on a stream is measured by what is held of it, never by how far apart its sequences are.
@@ -93,9 +91,9 @@ struct Entry {
   std::uint32_t pending = 0;  // downstreams that owe `delivered`
   std::uint32_t serial = 0;   // counts the uses of this place, so that an old reference is known as such
   std::uint32_t reason = 0;   // of a gap
-  bool early = false;         // waits beside the log: `pending` is 1 for that
   std::uint32_t from = kNil;  // downstream index of the peer that sent it; kNil: published here
   bool is_gap() const { return message == kNil; }
+  bool early() const { return position == 0; }
   bool from_peer() const { return from != kNil; }
 };
 
@@ -140,6 +138,11 @@ class Log {
   std::uint32_t link_next(std::uint32_t stream);
   void drop_early(std::uint32_t stream, std::uint64_t last);  // those up to `last`: nobody will get them
   std::uint32_t find(std::uint32_t stream, std::uint64_t sequence) const { return table_.find(stream, sequence); }
+  std::uint32_t topic_of(const Entry& entry) const { return streams_[entry.stream].topic; }
+  // The least sequence held of this stream; 0: none is.
+  std::uint64_t low(std::uint32_t stream) const {
+    return streams_[stream].held == 0 ? 0 : entries_[streams_[stream].first_held].sequence;
+  }
   // The first message in the log from this sequence on, or kNil.
   std::uint32_t held_from(std::uint32_t stream, std::uint64_t sequence) const;
   // The gap that this sequence lies in, while it stands in the log.

@@ -73,8 +73,7 @@ void Core::resume_held(std::uint32_t d, std::uint32_t s, std::uint64_t next) {
 
 // Do all messages of it stand in the log in the order of their sequences, with few gaps between?
 bool Core::held_in_order(std::uint32_t s, std::uint64_t next) const {
-  const Stream& stream = log_.stream(s);
-  std::uint64_t position = 0, expected = std::max(next, stream.low);
+  std::uint64_t position = 0, expected = std::max(next, log_.low(s));
   std::uint32_t gaps = 0;
   for (std::uint32_t e = log_.held_from(s, next); e != kNil; e = log_.entry(e).after) {
     const Entry& entry = log_.entry(e);

@@ -131,7 +131,7 @@ Core::Pull Core::pull_by_sequence(std::uint32_t d, std::uint32_t topic, CatchUp&
 Core::Pull Core::send_entry(std::uint32_t d, std::uint32_t e, bool in_log_order) {
   Downstream& down = downstreams_[d];
   const Entry& entry = log_.entry(e);
-  const std::uint32_t s = entry.stream, topic = entry.topic;
+  const std::uint32_t s = entry.stream, topic = log_.topic_of(entry);
   const Lane lane = log_.topic(topic).lane;
   DownLane& dl = down.lanes[data_lane(lane)];
   if (in_log_order && sent_through(d, e)) return Pull::more;

@@ -34,7 +34,7 @@ void Core::free_through(Through& t) {
 }
 
 void Core::on_begun(std::uint32_t slot, const Incoming& in) {
-  const std::uint32_t s = stream_of(slot, in.publisher);
+  const std::uint32_t s = stream_of(slot, in);
   std::uint32_t at = kNil;
   if (s < kPastAlias && !awaits_cursor(s) && in.sequence > log_.stream(s).contiguous &&
       log_.find(s, in.sequence) == kNil && !store_.at(in.message).broken) {
@@ -137,7 +137,7 @@ bool Core::sent_through(std::uint32_t d, std::uint32_t e) {
     through_number(i, d) = 0;
     const std::uint32_t* row = &through_number(i, 0);
     if (std::all_of(row, row + limits_.downstreams, [](std::uint32_t n) { return n == 0; })) free_through(t);
-    const std::uint32_t topic = log_.entry(e).topic;
+    const std::uint32_t topic = log_.topic_of(log_.entry(e));
     Lag& l = lag(d, topic);
     const std::uint32_t lane = data_lane(log_.topic(topic).lane);
     const DownLane& dl = downstreams_[d].lanes[lane];
@@ -167,7 +167,7 @@ void Core::forget_through(std::uint32_t d, std::uint32_t topic) {
 void Core::on_starved(std::uint32_t slot, const Incoming& in) {
   if (number_at(slot, data_lane(in.lane), in.number).serial != 0) return;  // refused already
   relieve_memory(in.length);
-  const std::uint32_t s = stream_of(slot, in.publisher);
+  const std::uint32_t s = stream_of(slot, in);
   if (in.stage != Incoming::Stage::starved_long || downstreams_[slots_[slot].downstream].broker || s >= kPastAlias)
     return;
   if (endpoint_.room_for_long(in.length)) return;  // it begins now

@@ -19,7 +19,7 @@ void Core::on_data(std::uint32_t slot, Incoming& in) {
   if (in.stage >= Incoming::Stage::starved) return on_starved(slot, in);
   if (in.stage == Incoming::Stage::begun) return on_begun(slot, in);
   if (in.message == kNil) return;
-  const std::uint32_t s = wire::valid_sequence(in.sequence) ? stream_of(slot, in.publisher) : kRefusedAlias;
+  const std::uint32_t s = stream_of(slot, in);
   if (s >= kPastAlias) through_over(slot, data_lane(in.lane), in.number, in.number);
   if (s == kPastAlias || (s == kRefusedAlias && downstreams_[slots_[slot].downstream].broker)) {
     // A peer can do nothing about it: to be let go of would help nobody.
@@ -119,7 +119,7 @@ void Core::admit(std::uint32_t slot, const Incoming& in, std::uint32_t s) {
       log_.append(s, in.sequence, in.message, now_.mono_ns, from_peer ? slots_[slot].downstream : kNil);
   put_number(slot, in.lane, in.number, again ? kNil : e);
   through_whole(slot, in, e);
-  if (!log_.entry(e).early) {
+  if (!log_.entry(e).early()) {
     appended(e);
     link_early(s);
   }
