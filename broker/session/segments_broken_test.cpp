@@ -103,5 +103,47 @@ TEST(SegmentsBroken, SegmentsThatWaitedForMemoryAndContradictEachOtherAreNotJoin
       1, [](ptl_record& r) { say(r, 5 * PTL_SEGMENT_PAYLOAD); }, true);
 }
 
+// Messages of which one segment is here, cut and over with; then BUSY for each, while nothing of node 0's gets out.
+TEST(SegmentsBroken, AMessageThatIsWithdrawnWhenNobodyCanBeToldIsNotHeldForEver) {
+  Wire wire;
+  wire.delay_ns = 5 * kMs;
+  Limits limits = Limits::sim_client();
+  limits.control_queue = 12;
+  Node& a = wire.add(1, limits);
+  Node& b = wire.add(2, Limits::sim_client());
+  SessionOptions options;
+  options.first_bps = 1'000'000'000;
+  b.endpoint->configure_peer(a.as_peer(), options);
+  options.initiate = true;
+  a.endpoint->configure_peer(b.as_peer(), options);
+  wire.run_for(100 * kMs);
+  const std::string text = text_of(1, PTL_SEGMENT_PAYLOAD);
+  for (std::uint32_t i = 1; i <= 8; ++i) {
+    Outgoing out;
+    out.message = a.store->create();
+    ASSERT_TRUE(a.store->append_copy(out.message, {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()}));
+    a.store->at(out.message).coming = 3 * PTL_SEGMENT_PAYLOAD;
+    std::uint32_t number = 0;
+    ASSERT_EQ(a.endpoint->send(wire.now(), a.up, Lane::realtime, out, number), SendResult::ok);
+    ASSERT_EQ(number, i);
+    a.store->release(out.message);
+    wire.run_for(100 * kMs);
+  }
+  ASSERT_EQ(a.store->usage().messages, 8u);
+  const std::size_t before = a.events.size();
+  wire.fate = [](Wire::Packet& p) { p.copies = p.from == 0 ? 0 : 1; };
+  const std::uint8_t body[16] = {};
+  for (int i = 0; i < 6; ++i) ASSERT_TRUE(a.endpoint->send_control(wire.now(), a.up, PTL_C_BUSY, body));
+  for (std::uint32_t i = 1; i <= 8; ++i) {
+    std::uint8_t busy[24] = {};
+    put(busy + 8, static_cast<std::uint32_t>(PTL_LANE_REALTIME));
+    put(busy + 12, i);
+    ASSERT_TRUE(b.endpoint->send_control(wire.now(), b.up, PTL_C_BUSY, busy));
+  }
+  wire.run_for(50 * kMs);
+  ASSERT_GT(a.events.size(), before) << "it could tell all of them";
+  EXPECT_EQ(a.store->usage().messages, 0u);
+}
+
 }  // namespace
 }  // namespace portolan::broker::session

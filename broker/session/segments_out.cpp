@@ -448,12 +448,12 @@ void Endpoint::State::withdraw(Session& s, std::uint32_t lane, std::uint32_t num
   whole = whole && e.done == e.segments && !curtailed;
   e.withdrawn = true;
   if (!whole) told = told && tell_gone(s, lane, number);
-  if (!told) return end_session(s, DownReason::local, true);
   if (e.done == e.segments) {
-    release_entry(s, entry);
-  } else {
+    release_entry(s, entry);  // it is in no list any more
+  } else if (told) {
     for (; passed != 0; passed &= passed - 1) free_segment(s, static_cast<std::uint32_t>(std::countr_zero(passed)));
   }
+  if (!told) end_session(s, DownReason::local, true);
 }
 
 void Endpoint::State::free_segment(Session& s, std::uint32_t place) {
