@@ -71,7 +71,7 @@ class Devices(agree_test.Runs):
         done = subprocess.run([agree_test.BIN / "portolan-sim", "--plan", path, "--out", self.folder / "worse", "--fidelity", "full"],
                               stderr=subprocess.PIPE, text=True, timeout=60)
         self.assertEqual(64, done.returncode, done.stderr)
-        self.assertIn("a fault cannot put fq-codel in or out", done.stderr)
+        self.assertIn("a fault cannot put fq-codel in or out, and one that gives a `rate` alone brings a tail-drop queue along", done.stderr)
 
     def test_seeds_next_to_each_other_differ_on_the_air(self):
         texts = [(self.folder / f"quay-{seed}.json", seed) for seed in (2, 3)]
@@ -109,6 +109,21 @@ class Devices(agree_test.Runs):
         self.assertIn("quay/main/wifi/dropped/mac", self.counters(run))
         self.assertEqual(self.records(run), self.records(self.run_it("quay-wifi.yaml", "full")))
         self.refused_by_lean("quay-wifi.yaml", "/motion: ")
+
+    def test_a_queue_that_ns_3s_own_devices_have_not_is_refused(self):
+        plan = json.loads(self.plan(DATA + "point-to-point.yaml").read_text())
+        cut = next(i for i, link in enumerate(plan["links"]) if link["kind"] == "point-to-point")
+        for way in ("a_to_b", "b_to_a"):
+            for other in ({"kind": "codel"}, {"kind": "fq-codel"}, {"kind": "codel", "ecn": True}):
+                with self.subTest(way=way, queue=other):
+                    changed = json.loads(json.dumps(plan))
+                    changed["links"][cut][way]["queue"] |= other
+                    path = self.folder / "queue.json"
+                    path.write_text(json.dumps(changed))
+                    done = subprocess.run([agree_test.BIN / "portolan-sim", "--plan", path, "--out", self.folder / "queue", "--fidelity",
+                                           "full"], stderr=subprocess.PIPE, text=True, timeout=60)
+                    self.assertEqual(64, done.returncode)
+                    self.assertIn(f"/links/{cut}/{way}/queue: hamburg--rotterdam is of a kind of ns-3's own", done.stderr)
 
     def test_a_fault_on_a_device_of_ns_3_is_refused(self):
         plan = json.loads(self.plan(DATA + "point-to-point.yaml").read_text())

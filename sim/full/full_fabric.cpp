@@ -42,10 +42,19 @@ bool is_edge(const plan::Plan& plan, plan::Index node) {
   return plan.nodes[node].kind == plan::NodeKind::edge;
 }
 
+bool changes_queue(const plan::Fault& fault, plan::Index link) {
+  const auto has = [](const auto& all, const auto& one) { return std::find(all.begin(), all.end(), one) != all.end(); };
+  return fault.kind == plan::FaultKind::degrade && has(fault.links, link) && has(fault.replaces, "queue");
+}
+
+// What a LinkModel marks; ns-3's queue discs do so themselves.
+bool marks(const plan::Queue& queue) {
+  return queue.ecn && queue.kind == plan::QueueKind::codel;
+}
+
 // The queue discs of traffic control stay as they were made.
 bool changes_queue_disc(const plan::Fault& fault, plan::Index link, const plan::Link& is) {
-  const auto has = [](const auto& all, const auto& one) { return std::find(all.begin(), all.end(), one) != all.end(); };
-  if (fault.kind != plan::FaultKind::degrade || !has(fault.links, link) || !has(fault.replaces, "queue")) return false;
+  if (!changes_queue(fault, link)) return false;
   const auto fair = [](const plan::Impairments& i) { return i.queue.kind == plan::QueueKind::fq_codel; };
   return fair(fault.impairments) || fair(is.a_to_b) || fair(is.b_to_a);
 }
@@ -163,10 +172,15 @@ Expected<void> FullFabric::make_model_link(plan::Index l, bool captured) {
   const plan::Link& link = plan_.links[l];
   ns3::Ptr<LinkDevice> ends[2];
   const bool underlay = is_edge(plan_, link.a) && is_edge(plan_, link.b);
+  bool marks_sometimes = false;
   for (std::size_t f = 0; f < plan_.faults.size(); ++f) {
-    if (!changes_queue_disc(plan_.faults[f], l, link)) continue;
+    const plan::Fault& fault = plan_.faults[f];
+    marks_sometimes |= changes_queue(fault, l) && marks(fault.impairments.queue);
+    if (!changes_queue_disc(fault, l, link)) continue;
     return fail(Exit::usage, "/faults/" + std::to_string(f) + "/impairments/queue",
-                link.name + ": a fault cannot put fq-codel in or out; give the link its queue for the whole run");
+                link.name +
+                    ": a fault cannot put fq-codel in or out, and one that gives a `rate` alone brings a tail-drop "
+                    "queue along; give the link its rate and queue for the whole run");
   }
   for (const std::size_t i : {0u, 1u}) {
     const plan::Index node = i == 0 ? link.a : link.b;
@@ -175,7 +189,7 @@ Expected<void> FullFabric::make_model_link(plan::Index l, bool captured) {
     places_[node].node->AddDevice(ends[i]);
     if (underlay || !is_edge(plan_, node)) interface(node, ends[i]);
     const plan::Queue& queue = (i == 0 ? link.a_to_b : link.b_to_a).queue;
-    if (queue.ecn && queue.kind == plan::QueueKind::codel) ends[i]->let_mark();
+    if (marks_sometimes || marks(queue)) ends[i]->let_mark();
     if (queue.kind != plan::QueueKind::fq_codel) continue;
     if (!underlay && is_edge(plan_, node)) {
       return fail(Exit::usage, "/links/" + std::to_string(l), "fq-codel is not for an edge's link to its service host");
@@ -219,6 +233,14 @@ Expected<void> FullFabric::make_own_link(plan::Index l, bool captured) {
   if (is_edge(plan_, link.a) != is_edge(plan_, link.b)) {
     return fail(Exit::usage, "/links/" + std::to_string(l) + "/kind",
                 "only a model can join an edge to its service host");
+  }
+  for (const char* way : {"a_to_b", "b_to_a"}) {
+    const plan::Queue& queue = (way[0] == 'a' ? link.a_to_b : link.b_to_a).queue;
+    if (queue.kind == plan::QueueKind::tail_drop && !queue.ecn) continue;
+    return fail(Exit::usage, "/links/" + std::to_string(l) + "/" + way + "/queue",
+                link.name +
+                    " is of a kind of ns-3's own, whose queue drops at its tail and marks nothing; valid: tail-drop, "
+                    "or `kind: model` for another queue");
   }
   for (std::size_t f = 0; f < plan_.faults.size(); ++f) {
     const auto& hit = plan_.faults[f].links;

@@ -80,13 +80,13 @@ void mark_congestion(ns3::Packet& packet) {
 
 bool LinkDevice::Send(ns3::Ptr<ns3::Packet> packet, const ns3::Address&, std::uint16_t protocol) {
   const std::uint32_t bytes = packet->GetSize();
-  if (tap_) tap_(*packet, protocol);
   Datagram* datagram = freight_.find(*packet);
   const std::uint64_t now = now_ns();
   const link::Fate fate =
       model_.send(now, bytes + kEthernetBytes, datagram == nullptr ? watch_.untagged : datagram->traffic,
                   marks_ && ecn_capable(*packet, protocol));
   if (fate.marked) mark_congestion(*packet);
+  if (tap_) tap_(*packet, protocol);  // as the wire carries it
   if (held_above_ && fate.serialisation_ns > 0) {
     queues_->GetTxQueue(0)->Stop();
     at(now + fate.queueing_ns + fate.serialisation_ns, [this] {
