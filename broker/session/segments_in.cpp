@@ -227,7 +227,7 @@ InMessage* Endpoint::State::partial_of(Session& s, const ptl_record& record, std
   } else {
     m.reserved_blocks = blocks;
   }
-  s.starved_since_ns = 0;
+  if (s.starved_number == record.number && s.starved_lane == record_lane(record)) s.starved_since_ns = 0;
   std::fill_n(partial_slots + std::size_t{index} * partial_row, segments, kNil);
   s.partial.push(partials, index);
   for (std::uint32_t k = 0; k < PTL_CLASSES; ++k) queue_want(s, k);  // it is served before those that have not begun

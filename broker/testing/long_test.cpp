@@ -238,6 +238,25 @@ TEST(Long, WhereThereIsNoMemoryForAllOfItThePublisherHearsSoAtItsFirstSegment) {
   EXPECT_EQ(l.w.deliveries(l.sub), 2u);
 }
 
+// It waits for its own room: that another of the session's finds some says nothing of it.
+TEST(Long, AMessageThatFindsNoMemoryIsRefusedInTimeThoughOthersOfItsSenderBegin) {
+  WorldOptions options = long_options(4 * kMiB);
+  options.broker_limits.large_slots = 24;
+  options.broker_limits.small_blocks = 9'000;
+  options.rate_bps = options.first_bps = 20'000'000;
+  Line l(14, options);
+  ASSERT_TRUE(l.standing);
+  ASSERT_TRUE(l.publish(4 * kMiB));
+  ASSERT_EQ(l.w.publish(l.other, "chart/2", 4 * kMiB, Lane::bulk).refused, RefuseReason::none);
+  for (int i = 0; i < 50 && l.w.oracle().totals().refused == 0; ++i) {
+    ASSERT_EQ(l.w.publish(l.other, "log/1", 3'000, Lane::realtime).refused, RefuseReason::none);
+    l.w.run_for(20 * kMilli);
+  }
+  EXPECT_EQ(l.w.oracle().totals().refused, 1u);
+  EXPECT_TRUE(l.w.settle(20 * kSecond));
+  EXPECT_EQ(l.w.verdict(), "");
+}
+
 TEST(Long, ALateJoinerGetsWhatIsRetained) {
   WorldOptions options = long_options();
   options.retain_bytes = 0;
