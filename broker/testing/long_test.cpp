@@ -257,6 +257,24 @@ TEST(Long, AMessageThatFindsNoMemoryIsRefusedInTimeThoughOthersOfItsSenderBegin)
   EXPECT_EQ(l.w.verdict(), "");
 }
 
+TEST(Long, AMessageOfARefusedTopicThatFindsNoMemoryIsRefusedTooInsteadOfWaiting) {
+  WorldOptions options = long_options(4 * kMiB);
+  options.broker_limits.large_slots = 24;
+  options.broker_limits.small_blocks = 9'000;
+  options.broker_limits.topics = 1;
+  options.rate_bps = options.first_bps = 20'000'000;
+  Line l(15, options);
+  ASSERT_TRUE(l.standing);
+  ASSERT_TRUE(l.publish(4 * kMiB));
+  l.w.run_for(100 * kMilli);
+  ASSERT_EQ(l.w.publish(l.other, "chart/2", 4 * kMiB, Lane::bulk).refused, RefuseReason::none);
+  EXPECT_TRUE(l.w.run_until([&] { return l.w.oracle().totals().refused == 1; }, kSecond));
+  EXPECT_EQ(l.w.engine(l.a).counters().refused[static_cast<int>(RefuseReason::bad_topic)], 1u);
+  EXPECT_TRUE(l.w.settle(20 * kSecond));
+  EXPECT_EQ(l.w.verdict(), "");
+  EXPECT_EQ(l.w.deliveries(l.sub), 1u);
+}
+
 TEST(Long, ALateJoinerGetsWhatIsRetained) {
   WorldOptions options = long_options();
   options.retain_bytes = 0;
