@@ -29,7 +29,8 @@ def program(name, *words):
     done = subprocess.run([build / "bin" / name, *map(str, words)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                           timeout=600)
     if done.returncode != 0:
-        sys.exit(f"tcp_seeds: {name} {' '.join(map(str, words))}: {done.stdout[-2000:]}")
+        print(f"tcp_seeds: {name} {' '.join(map(str, words))}: {done.stdout[-2000:]}", file=sys.stderr)
+        sys.exit(done.returncode if done.returncode > 0 else 2)
 
 
 def one(scenario, seed, folder):
@@ -39,6 +40,7 @@ def one(scenario, seed, folder):
     plan = json.loads(plan_file.read_text())
     program("portolan-sim", "--plan", plan_file, "--out", folder / "run", "--fidelity", "full")
     shutil.copy(plan_file, folder / "run" / "plan.json")
+    program("portolan-check", "check", folder / "run")  # a run that does not hold is no figure of ours
     sets = [tcp_compare.of_run(folder / "run", plan)]
     for kind in KINDS:
         program("tcp_baseline", "--plan", plan_file, "--out", folder / kind, "--tcp", kind)
