@@ -133,6 +133,15 @@ def lean(place, name, loss, runs, ns):
     }
 
 
+def all_arrived(plain, loss):
+    """A baseline that turned datagrams away, or lost some where nothing is lossy, did less than we did: no measure."""
+    if plain["refused"] == 0 and (loss != "none" or plain["sent"] == plain["received"]):
+        return
+    print(f"portolan: bench: of {plain['sent']} datagrams over plain ns-3 with loss {loss}, {plain['refused']} were refused and "
+          f"{plain['received']} arrived", file=sys.stderr)
+    raise SystemExit(1)
+
+
 def full(place, name, queue, loss, runs):
     """One row: full fidelity beside the same datagrams over plain ns-3, both without what an idle run costs."""
     plans = plans_of(place, name, FULL_LOAD_MS, loss, queue)
@@ -149,6 +158,7 @@ def full(place, name, queue, loss, runs):
             out = place / f"{label}-plain.json"
             cost["plain", label].append(cpu_of([build.program("udp_baseline"), "--plan", plan, "--datagrams", log, "--out", out]))
             plain[label] = json.loads(out.read_text())
+            all_arrived(plain[label], loss)
     deliveries, _ = (a - b for a, b in zip(judged(place / "load"), judged(place / "idle")))
     datagrams = plain["load"]["sent"] - plain["idle"]["sent"]
     extra = {who: [seconds - min(cost[who, "idle"]) for seconds in cost[who, "load"]] for who in ("ours", "plain")}

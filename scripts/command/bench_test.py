@@ -26,6 +26,15 @@ class Bench(unittest.TestCase):
             with self.assertRaises(Usage):
                 bench_sim.variant(text.replace(was, ""), 50, "none")
 
+    def test_a_baseline_that_lost_datagrams_is_no_baseline(self):
+        whole = {"sent": 10, "received": 10, "refused": 0}
+        bench_sim.all_arrived(whole, "none")
+        bench_sim.all_arrived(whole | {"received": 9}, "1 %")
+        for plain, loss in ((whole | {"received": 9}, "none"), (whole | {"refused": 1}, "1 %"), (whole | {"received": 9, "refused": 1}, "none")):
+            with contextlib.redirect_stderr(io.StringIO()) as said, self.assertRaises(SystemExit):
+                bench_sim.all_arrived(plain, loss)
+            self.assertIn("10 datagrams over plain ns-3", said.getvalue())
+
     def test_the_table_names_each_figure_and_goal(self):
         three = {"least": 1.0, "median": 2.5, "most": 4.0}
         result = {

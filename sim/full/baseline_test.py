@@ -44,6 +44,21 @@ class Baseline(agree_test.Runs):
             self.assertEqual(64, done.returncode)
             self.assertIn(said, done.stderr)
 
+    def test_a_link_whose_directions_differ_is_refused(self):
+        log = self.folder / "none"
+        log.write_bytes(b"")
+        path = self.plan(QUIET)
+        plan = json.loads(path.read_text())
+        for key, value in (("delay_ns", 1), ("rate_bps", 7_000_000), ("queue", plan["links"][0]["b_to_a"]["queue"] | {"bytes": 9000})):
+            with self.subTest(key=key):
+                other = json.loads(json.dumps(plan))
+                other["links"][0]["b_to_a"][key] = value
+                path.write_text(json.dumps(other))
+                done = subprocess.run([agree_test.BIN / "udp_baseline", "--plan", path, "--datagrams", log, "--out",
+                                       self.folder / "unlike.json"], stderr=subprocess.PIPE, text=True, timeout=60)
+                self.assertEqual(64, done.returncode)
+                self.assertIn("/links/0/b_to_a", done.stderr)
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -3,7 +3,8 @@
 // engine, no record, no LinkModel, no tunnel: what `portolan bench sim` divides full fidelity by. Routing is the
 // simulator's own (router.hpp): ns-3's would make the baseline slower, and so flatter.
 //   udp_baseline --plan PLAN --datagrams FILE (of portolan-sim --datagrams) --out JSON
-// Uniform loss is RateErrorModel's; a plan with other impairments, faults or more than one tenant is refused.
+// Uniform loss is RateErrorModel's; a plan with other impairments, faults unlike directions of a link or more than one
+// tenant is refused.
 #include <fmt/format.h>
 #include <ns3/arp-l3-protocol.h>
 #include <ns3/data-rate.h>
@@ -188,6 +189,12 @@ Expected<void> refuse_what_is_not_plain(const plan::Plan& plan) {
                          is->delay_trace.empty() && is->rate_trace_ms.empty();
       if (!plain || plan.links[l].kind != plan::LinkKind::model) return no("/links/" + std::to_string(l));
     }
+    // A point-to-point channel has one delay, and its devices here one rate and queue; loss alone may differ.
+    const plan::Impairments &one = plan.links[l].a_to_b, &other = plan.links[l].b_to_a;
+    const bool alike = one.rate_bps == other.rate_bps && one.delay_ns == other.delay_ns &&
+                       one.mtu_bytes == other.mtu_bytes && one.queue.kind == other.queue.kind &&
+                       one.queue.bytes == other.queue.bytes;
+    if (!alike) return no("/links/" + std::to_string(l) + "/b_to_a");
   }
   return {};
 }
