@@ -511,6 +511,7 @@ void World::settle() {
       c.engine->receive(now, {}, {}, {});
       poll(c);
     }
+    if (before_flow) before_flow();
     bool again = Hub::get().flow();
     for (auto& [id, node] : Hub::get().nodes) again = again || !node->events.empty() || !node->inbox.empty();
     if (!again) return;

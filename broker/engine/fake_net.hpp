@@ -138,6 +138,7 @@ class World {
 
   // Called for each range that a publisher learns to be received.
   std::function<void(const Client&, std::string topic, std::uint64_t first, std::uint64_t last)> on_received;
+  std::function<void()> before_flow;  // each time, when all have said what they have to say
   Limits limits, client_limits;
   std::vector<TopicRule> rules;
   std::uint64_t detach_ns = 10'000'000'000;

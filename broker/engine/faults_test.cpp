@@ -499,5 +499,52 @@ TEST(Refused, IsToldAsAcceptedAndReceivedWhenOfferedAgain) {
   EXPECT_EQ(w[kPub].received, 5u);
 }
 
+// The GAP stands for somebody who was away, not for a refusal: what lies in it was accepted, and everybody here had it.
+TEST(Refused, IsNotWhatWasAcceptedAndLiesInAGapForAnother) {
+  World w({1});
+  w.rules = retain(kSecond / 5);
+  w.detach_ns = kSecond / 2;
+  w.limits.control_queue = 20;  // so the log carries some of the GAPs
+  w.start_broker(1);
+  for (const std::uint64_t id : {kPub, kLocal, kSub}) w.client(id, 1);
+  w.connect_all();
+  w.settle();
+  for (const std::uint64_t id : {kLocal, kSub}) w.subscribe(id, "a/#");
+  w.settle();
+  const auto publish = [&w] {
+    for (int i = 0; i < 12; ++i) w.publish(kPub, "a/" + std::to_string(i));
+  };
+  publish();
+  w.settle();
+  ASSERT_EQ(w[kPub].received, 12u);
+  w.sever(1, kSub);
+  Hub::get().half(kPub, 1).hold_progress = true;  // that they were accepted is lost with its session
+  publish();
+  w.advance(2 * kSecond);
+  ASSERT_EQ(w[kLocal].sequences().size(), 24u);
+  ASSERT_EQ(w[kPub].accepted, 12u);
+  w.heal(1, kSub);
+  w.connect_all();
+  w.before_flow = [] {  // it has asked, and is told nothing: so they stay there
+    for (const Packet& p : Hub::get().half(kSub, 1).control) {
+      if (p.control == PTL_C_RESUME) Hub::get().half(1, kSub).hold_control = true;
+    }
+  };
+  w.settle();
+  w.before_flow = {};
+  ASSERT_TRUE(Hub::get().half(1, kSub).hold_control);
+  w.sever(1, kPub);
+  w.settle();
+  w.heal(1, kPub);
+  w.connect_all();
+  w.settle();
+  EXPECT_EQ(w[kPub].refused, 0u);
+  EXPECT_EQ(w[kPub].accepted, 24u);
+  Hub::get().half(1, kSub).hold_control = false;
+  w.advance(kSecond);
+  EXPECT_EQ(w[kSub].gap_messages(), 12u);
+  EXPECT_EQ(w[kPub].received, 24u);
+}
+
 }  // namespace
 }  // namespace portolan::broker::fake

@@ -145,8 +145,9 @@ class Log {
   }
   // The first message in the log from this sequence on, or kNil.
   std::uint32_t held_from(std::uint32_t stream, std::uint64_t sequence) const;
-  // The gap that this sequence lies in, while it stands in the log.
-  std::uint32_t find_gap(std::uint32_t stream, std::uint64_t sequence) const;
+  // The gap that this sequence lies in, while it stands in the log. `reason`: only one of it, though others, told to
+  // somebody who was away, may lie over it.
+  std::uint32_t find_gap(std::uint32_t stream, std::uint64_t sequence, std::uint32_t reason = 0) const;
   Entry& entry(std::uint32_t index) { return entries_[index]; }
   const Entry& entry(std::uint32_t index) const { return entries_[index]; }
   void remove_head(std::uint32_t topic);  // its pending is 0

@@ -44,9 +44,11 @@ std::uint32_t Log::lengthen_gap(std::uint32_t stream, std::uint64_t first, std::
   return e;
 }
 
-std::uint32_t Log::find_gap(std::uint32_t stream, std::uint64_t sequence) const {
+std::uint32_t Log::find_gap(std::uint32_t stream, std::uint64_t sequence, std::uint32_t reason) const {
+  const auto meant = [&](const Entry& gap) { return reason == 0 || gap.reason == reason; };
   for (std::uint64_t first = sequence; first != 0 && sequence - first < kGapSteps; --first) {
-    if (const std::uint32_t e = table_.find(stream | kGapKey, first); e != kNil) {
+    const std::uint32_t e = table_.find(stream | kGapKey, first);
+    if (e != kNil && meant(entries_[e])) {
       if (entries_[e].last >= sequence) return e;
       break;
     }
@@ -55,7 +57,8 @@ std::uint32_t Log::find_gap(std::uint32_t stream, std::uint64_t sequence) const 
   if (streams_[stream].long_gaps == 0) return kNil;
   for (std::uint32_t e = topics_[streams_[stream].topic].head; e != kNil; e = entries_[e].next) {
     const Entry& entry = entries_[e];
-    if (entry.is_gap() && entry.stream == stream && entry.sequence <= sequence && sequence <= entry.last) return e;
+    if (!entry.is_gap() || entry.stream != stream || !meant(entry)) continue;
+    if (entry.sequence <= sequence && sequence <= entry.last) return e;
   }
   return kNil;
 }

@@ -180,15 +180,15 @@ bool Core::tell_busy(std::uint32_t slot, const Incoming& in, RefuseReason reason
 bool Core::refused_before(std::uint32_t s, std::uint64_t sequence) const {
   const Stream& stream = log_.stream(s);
   if (sequence > stream.contiguous) return log_.gap_known(s, sequence, sequence);
-  const bool latest = stream.gap_first <= sequence && sequence <= stream.gap_last &&
-                      stream.gap_reason == static_cast<std::uint32_t>(GapReason::refused);
-  return latest || log_.find_gap(s, sequence) != kNil;
+  const auto refused = static_cast<std::uint32_t>(GapReason::refused);
+  const bool latest = stream.gap_first <= sequence && sequence <= stream.gap_last && stream.gap_reason == refused;
+  return latest || log_.find_gap(s, sequence, refused) != kNil;
 }
 
 void Core::refuse_again(std::uint32_t slot, const Incoming& in, std::uint32_t s) {
   store_.release(in.message);
   if (!tell_busy(slot, in, RefuseReason::memory_full)) return;
-  put_number(slot, in.lane, in.number, log_.find_gap(s, in.sequence));
+  put_number(slot, in.lane, in.number, log_.find_gap(s, in.sequence, static_cast<std::uint32_t>(GapReason::refused)));
 }
 
 // What came early in this session, which has ended.
