@@ -408,6 +408,7 @@ class Core {
   bool sent_through(std::uint32_t d, std::uint32_t entry);
   void forget_through(std::uint32_t d, std::uint32_t topic);  // of all topics: kNil
   void free_through(Through& through);
+  void free_settled(Through& through);
   std::uint32_t through_of(std::uint32_t slot, std::uint32_t lane, std::uint32_t number) const;
   std::uint32_t& through_number(std::uint32_t through, std::uint32_t d) {
     return through_numbers_[static_cast<std::size_t>(through) * limits_.downstreams + d];

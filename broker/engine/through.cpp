@@ -33,6 +33,13 @@ void Core::free_through(Through& t) {
   --through_used_;
 }
 
+// What is whole keeps its place as long as a number is noted, no longer.
+void Core::free_settled(Through& t) {
+  const std::uint32_t* row = &through_number(static_cast<std::uint32_t>(&t - throughs_), 0);
+  if (t.entry == kNil || std::any_of(row, row + limits_.downstreams, [](std::uint32_t n) { return n != 0; })) return;
+  free_through(t);
+}
+
 void Core::on_begun(std::uint32_t slot, const Incoming& in) {
   const std::uint32_t s = stream_of(slot, in);
   std::uint32_t at = kNil;
@@ -113,6 +120,7 @@ void Core::through_whole(std::uint32_t slot, const Incoming& in, std::uint32_t e
   t.message = kNil;
   t.entry = e;
   t.serial = log_.entry(e).serial;
+  free_settled(t);
 }
 
 // It will never be whole, or nobody needs it: an upstream's numbers [first, last].
@@ -135,8 +143,7 @@ bool Core::sent_through(std::uint32_t d, std::uint32_t e) {
     const std::uint32_t number = through_number(i, d);
     if (number == 0) return false;
     through_number(i, d) = 0;
-    const std::uint32_t* row = &through_number(i, 0);
-    if (std::all_of(row, row + limits_.downstreams, [](std::uint32_t n) { return n == 0; })) free_through(t);
+    free_settled(t);
     const std::uint32_t topic = log_.topic_of(log_.entry(e));
     Lag& l = lag(d, topic);
     const std::uint32_t lane = data_lane(log_.topic(topic).lane);
@@ -158,8 +165,10 @@ bool Core::sent_through(std::uint32_t d, std::uint32_t e) {
 
 void Core::forget_through(std::uint32_t d, std::uint32_t topic) {
   for (std::uint32_t i = 0; through_used_ != 0 && i < through_bound_; ++i) {
-    if (throughs_[i].used && (topic == kNil || log_.stream(throughs_[i].stream).topic == topic))
-      through_number(i, d) = 0;
+    Through& t = throughs_[i];
+    if (!t.used || (topic != kNil && log_.stream(t.stream).topic != topic)) continue;
+    through_number(i, d) = 0;
+    free_settled(t);
   }
 }
 

@@ -275,6 +275,23 @@ TEST(Long, AMessageOfARefusedTopicThatFindsNoMemoryIsRefusedTooInsteadOfWaiting)
   EXPECT_EQ(l.w.deliveries(l.sub), 1u);
 }
 
+// Each left its place in the table taken for as long as the log kept it.
+TEST(Long, ManyThatNobodyWantsDoNotKeepLaterOnesFromGoingOnAtOnce) {
+  WorldOptions options = long_options();
+  options.retain_bytes = 0;
+  Line l(16, options);
+  ASSERT_TRUE(l.standing);
+  for (int i = 0; i < 40; ++i) {
+    ASSERT_TRUE(l.publish(200 * 1024, Lane::bulk, "log/1"));
+    l.w.run_for(50 * kMilli);
+  }
+  ASSERT_EQ(l.w.engine(l.a).counters().sent_through, 0u);
+  ASSERT_TRUE(l.publish(kMiB));
+  EXPECT_TRUE(l.w.settle(5 * kSecond));
+  EXPECT_EQ(l.w.verdict(), "");
+  EXPECT_EQ(l.w.engine(l.a).counters().sent_through, 2u);
+}
+
 TEST(Long, ALateJoinerGetsWhatIsRetained) {
   WorldOptions options = long_options();
   options.retain_bytes = 0;
