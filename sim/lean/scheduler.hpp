@@ -1,4 +1,4 @@
-// The few things this simulator needs of ns-3's scheduler, with times in nanoseconds. Events of one time run in the
+// The few things this simulator needs to schedule events, with times in nanoseconds. Events of one time run in the
 // order in which they were scheduled (ns-3's own rule), which is what makes a run a pure function of its plan. In a run
 // they are event_loop.hpp's; in programs that install none (the baselines) ns-3's own.
 #pragma once

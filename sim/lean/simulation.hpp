@@ -1,5 +1,5 @@
 // A run of a plan: builds hosts over a fabric of either fidelity, plays the fault timeline, samples counters each
-// second and writes records. One simulation per process (ns-3's scheduler is global).
+// second and writes records. One simulation per process (ns-3's Simulator is global).
 #pragma once
 
 #include <atomic>
