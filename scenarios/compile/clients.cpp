@@ -31,6 +31,7 @@ void make_brokers(Context& c) {
   defaults.heartbeat_idle_ns = 100'000'000;
   defaults.detach_ns = 10'000'000'000;
   defaults.detach_bytes = 64u << 20;
+  std::string limits_said;
   if (const Tree* node = section(c, "broker")) {
     Map map(c, *node, "broker", {"detach-after", "detach-bytes", "heartbeat", "client-heartbeat", "pacing", "limits"});
     map.read("detach-after", Unit::time, defaults.detach_ns);
@@ -45,6 +46,7 @@ void make_brokers(Context& c) {
     }
     if (const Tree* limits = map.find("limits")) {
       if (const auto which = c.choice(*limits, "broker.limits", kLimits)) defaults.limits = kLimits[*which];
+      limits_said = map.path("limits");
     }
   }
   for (Index t = 0; t < c.plan.tenants.size(); ++t) {
@@ -58,6 +60,7 @@ void make_brokers(Context& c) {
       c.processes.emplace(p.name, static_cast<Index>(c.plan.processes.size()));
       c.plan.processes.push_back(std::move(p));
       c.process_at.push_back({});
+      c.limits_said.push_back(limits_said);
     }
   }
 }
@@ -197,6 +200,7 @@ void add_client(Context& c, const Tree::Entry& e, const std::string& key) {
         entry.processes.push_back(static_cast<Index>(c.plan.processes.size()));
         c.plan.processes.push_back(std::move(p));
         c.process_at.push_back(e.at);
+        c.limits_said.push_back(map.find("limits") != nullptr ? map.path("limits") : std::string());
       }
     }
   }

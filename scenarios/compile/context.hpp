@@ -91,6 +91,7 @@ struct Context {
   std::vector<Index> edge;                                // of each harbour
   std::vector<std::vector<Index>> service;                // [harbour][tenant], kNone where the tenant is absent
   std::vector<std::string> topic_key;                     // of the plan's topics: "topics.ais/{vessel}/position"
+  std::vector<std::string> limits_said;  // by process: the key that chose its limits; empty: chosen for it
   std::vector<Position> link_at, process_at, fault_at, load_at, topic_at,
       expect_at;  // of the plan's items, for messages
   std::map<std::string, std::string> input_hashes;

@@ -12,7 +12,9 @@ namespace {
 
 constexpr std::size_t kMaxStreams = 200'000;
 constexpr std::uint32_t kMaxMessage = 16u << 20;  // the protocol's
-constexpr std::uint32_t kUsualMost = 4u << 20;    // message_bytes_max of broker::Limits::sim; beyond it: "long"
+// message_bytes_max of broker::Limits by name.
+constexpr std::uint32_t kUsualMost = 4u << 20;       // "sim", "sim_client"; beyond it: "long", "long_client"
+constexpr std::uint32_t kThousandMost = 128u << 10;  // "thousand"
 
 const Tree* section(const Context& c, std::string_view name) {
   for (const auto& e : c.root.entries) {
@@ -291,6 +293,54 @@ class LoadReader {
   std::size_t errors_before_ = 0;
 };
 
+std::uint32_t message_most(const std::string& limits) {
+  if (limits == "thousand") return kThousandMost;
+  return limits == "sim" || limits == "sim_client" ? kUsualMost : kMaxMessage;
+}
+
+// Whether a message of this stream may come by this process: any broker of the tenant may have to pass it on.
+bool comes_by(const plan::Plan& plan, const plan::Stream& stream, Index p) {
+  const plan::Process& process = plan.processes[p];
+  if (process.tenant != plan.processes[stream.process].tenant) return false;
+  if (process.kind == plan::ProcessKind::broker || p == stream.process) return true;
+  return std::any_of(process.subscriptions.begin(), process.subscriptions.end(), [&](const plan::Subscription& s) {
+    return plan::filter_matches(s.filter, plan.topics[stream.topic].name);
+  });
+}
+
+// Limits that nobody chose grow with the longest message; those that were chosen must do.
+void fit_limits(Context& c) {
+  const auto& loads = c.plan.loads;
+  const auto longer = [&](std::uint32_t most) {
+    return std::any_of(loads.begin(), loads.end(), [most](const plan::Load& l) { return l.size_bytes > most; });
+  };
+  if (!longer(kThousandMost)) return;
+  const bool grow = longer(kUsualMost);
+  for (Index p = 0; grow && p < c.plan.processes.size(); ++p) {
+    std::string& limits = c.plan.processes[p].limits;
+    if (!c.limits_said[p].empty()) continue;
+    limits = limits == "sim" ? "long" : limits == "sim_client" ? "long_client" : limits;
+  }
+  std::set<std::pair<Index, std::string>> told;  // load, limits
+  for (const plan::Stream& stream : c.plan.streams) {
+    const plan::Load& load = loads[stream.load];
+    if (load.size_bytes <= kThousandMost) continue;
+    for (Index p = 0; p < c.plan.processes.size(); ++p) {
+      const std::string& limits = c.plan.processes[p].limits;
+      const std::uint32_t most = message_most(limits);
+      if (load.size_bytes <= most || !comes_by(c.plan, stream, p)) continue;
+      const std::string& said = c.limits_said[p];
+      if (!told.insert({stream.load, said + limits}).second) continue;
+      c.out.error(c.load_at[stream.load], "load." + load.name + ".size",
+                  show_size(load.size_bytes) + " is more than a message of " + c.plan.processes[p].name +
+                      " may have, " + show_size(most) + " with limits \"" + limits + "\"" +
+                      (said.empty() ? ", which brokers of more than " + std::to_string(kMeshMost) +
+                                          " harbours have; say `broker: {limits: long}` or make it smaller"
+                                    : " of " + said + "; leave that key out, say `long` there or make it smaller"));
+    }
+  }
+}
+
 }  // namespace
 
 void read_loads(Context& c) {
@@ -299,12 +349,7 @@ void read_loads(Context& c) {
     Map map(c, *node, "load", {});
     for (const auto& e : map.entries()) LoadReader(c, e, map.path(e.key)).run();
   }
-  const auto& loads = c.plan.loads;
-  if (std::any_of(loads.begin(), loads.end(), [](const plan::Load& l) { return l.size_bytes > kUsualMost; })) {
-    for (plan::Process& p : c.plan.processes) {  // any of them may have to pass it on
-      p.limits = p.limits == "sim" ? "long" : p.limits == "sim_client" ? "long_client" : p.limits;
-    }
-  }
+  fit_limits(c);
   for (TopicEntry& entry : c.topics) {
     if (entry.loaded || c.out.failed()) continue;
     c.out.warning(entry.at, "topics." + entry.pattern, "nobody publishes on it; add a load or remove it");
