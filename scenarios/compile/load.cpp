@@ -321,11 +321,15 @@ void fit_limits(Context& c) {
     if (!c.limits_said[p].empty()) continue;
     limits = limits == "sim" ? "long" : limits == "sim_client" ? "long_client" : limits;
   }
+  std::vector<Index> tight;  // mostly none, so that many streams cost nothing
+  for (Index p = 0; p < c.plan.processes.size(); ++p) {
+    if (longer(message_most(c.plan.processes[p].limits))) tight.push_back(p);
+  }
   std::set<std::pair<Index, std::string>> told;  // load, limits
   for (const plan::Stream& stream : c.plan.streams) {
     const plan::Load& load = loads[stream.load];
     if (load.size_bytes <= kThousandMost) continue;
-    for (Index p = 0; p < c.plan.processes.size(); ++p) {
+    for (const Index p : tight) {
       const std::string& limits = c.plan.processes[p].limits;
       const std::uint32_t most = message_most(limits);
       if (load.size_bytes <= most || !comes_by(c.plan, stream, p)) continue;
