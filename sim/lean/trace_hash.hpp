@@ -63,6 +63,7 @@ class TraceHash {
  private:
   // A call to XXH3 for every number cost more than its arithmetic: they wait here until there are enough.
   void add(const void* data, std::size_t size) {
+    if (size == 0) return;  // an empty span may have no address
     if (used_ + size > waiting_.size()) {
       XXH3_64bits_update(&state_, waiting_.data(), used_);
       used_ = 0;
