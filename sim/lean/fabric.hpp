@@ -1,6 +1,6 @@
 // What carries datagrams between processes, in either fidelity (`Fabric`), and the lean one: hop by hop over LinkModels
-// on the run's event loop, along Routes. No IP stack there; what IP, UDP, Ethernet and VXLAN add on the wire is charged as
-// bytes. One event a hop; a veth without impairments costs none. sim/full/ has the other.
+// on the run's event loop, along Routes. No IP stack there; what IP, UDP, Ethernet and VXLAN add on the wire is charged
+// as bytes. One event a hop; a veth without impairments costs none. sim/full/ has the other.
 #pragma once
 
 #include <cstdint>

@@ -1,6 +1,6 @@
-// Drives one engine (broker or client) on the run's event loop: a socket buffer, a single-server CPU that each datagram,
-// message and timer costs time, clocks that faults may bend, and the engine's outputs. Hosts are never destroyed during
-// a run; a killed one only forgets its engine, so that events under way find it dead. One thread.
+// Drives one engine (broker or client) on the run's event loop: a socket buffer, a single-server CPU that each
+// datagram, message and timer costs time, clocks that faults may bend, and the engine's outputs. Hosts are never
+// destroyed during a run; a killed one only forgets its engine, so that events under way find it dead. One thread.
 #pragma once
 
 #include <cstdint>
