@@ -7,7 +7,7 @@
 namespace portolan::check {
 
 void Counts::add(const Counts& o) {
-  published += o.published, accepted += o.accepted, refused += o.refused, received += o.received;
+  published += o.published, accepted += o.accepted, refused += o.refused, received += o.received, busy += o.busy;
   unanswered += o.unanswered, owed += o.owed, delivered += o.delivered, deliveries += o.deliveries, gaps += o.gaps;
   lost += o.lost, undecided += o.undecided, excused += o.excused, died += o.died;
   duplicates += o.duplicates, disorder += o.disorder;
@@ -314,6 +314,7 @@ void DeliveryJudge::judge_confirmations(const Subscriber& s) {
 void DeliveryJudge::judge_received(Sent& sent) {
   Counts& counts = by_topic_[sent.topic];
   counts.refused += sent.refused_on_the_spot;
+  counts.busy += sent.told_when;
   const Life* life = timeline_.life(sent.process, sent.incarnation);
   const bool alive = life != nullptr && !life->died();
   const Index home = plan_.processes[sent.process].broker;

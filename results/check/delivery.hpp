@@ -11,6 +11,7 @@ namespace portolan::check {
 
 struct Counts {
   std::uint64_t published = 0, accepted = 0, refused = 0, received = 0, unanswered = 0;  // messages, once each
+  std::uint64_t busy = 0;  // of those refused: with a time after which to try again
   std::uint64_t owed = 0;                                                                // (message, subscriber) pairs
   std::uint64_t delivered = 0;                                                           // of those owed
   std::uint64_t deliveries = 0;                                                          // deliver rows, owed or not

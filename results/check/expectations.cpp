@@ -91,6 +91,9 @@ class ExpectationJudge {
       case ExpectKind::deliveries:
         m.measured = number(counts(e).deliveries), at_least = true;
         break;
+      case ExpectKind::busy:
+        m.measured = number(counts(e).busy), at_least = true;
+        break;
       case ExpectKind::latency_above_floor:
       case ExpectKind::latency:
       case ExpectKind::latency_rise:

@@ -164,6 +164,7 @@ void Ledger::answer(Reading& r, const Row& row) {
     }
     sent->messages.pop_back();
     ++sent->refused_on_the_spot;
+    if (row.value != 0) ++sent->told_when;
     return;
   }
   if (row.sequence == 0 || (row.sequence > count && row.sequence - count > holes_left_)) {

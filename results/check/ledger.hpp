@@ -31,7 +31,7 @@ struct Sent {
   Index topic = 0;
   std::uint32_t incarnation = 0;
   Index stream = plan::kNone;  // of the plan
-  std::uint64_t refused_on_the_spot = 0;
+  std::uint64_t refused_on_the_spot = 0, told_when = 0;  // of them, those told a time after which to try again
   bool whole = true;  // the publisher's file is
   Ns uncertainty = 0;
   std::vector<Message> messages;  // [sequence - 1]

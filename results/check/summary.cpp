@@ -26,7 +26,8 @@ json of(const Counts& c) {
           {"received", c.received},   {"unanswered", c.unanswered}, {"owed", c.owed},
           {"delivered", c.delivered}, {"deliveries", c.deliveries}, {"gaps", c.gaps},
           {"lost", c.lost},           {"undecided", c.undecided},   {"excused", c.excused},
-          {"died", c.died},           {"duplicates", c.duplicates}, {"disorder", c.disorder}};
+          {"died", c.died},           {"duplicates", c.duplicates}, {"disorder", c.disorder},
+          {"busy", c.busy}};
 }
 
 json of_parts(const Ns (&parts)[kParts]) {

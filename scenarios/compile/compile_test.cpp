@@ -106,7 +106,7 @@ TEST(WrongScenarios, TheSchemaRefusesWrongShapes) {
 bool overloads_on_purpose(const std::filesystem::path& file) {
   const std::string name = file.stem().string();
   return name == "ecn" || name == "growing-load" || name == "rate-alone" || name == "rate-lossy" ||
-         name == "rate-share";
+         name == "rate-share" || name == "rate-bulk";
 }
 
 TEST(Shipped, EveryScenarioIsValidWithoutWarning) {

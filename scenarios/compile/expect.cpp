@@ -20,7 +20,8 @@ constexpr Key kCounts[] = {{"lost", ExpectKind::lost},
                            {"duplicates", ExpectKind::duplicates},
                            {"disorder", ExpectKind::disorder},
                            {"refused", ExpectKind::refused},
-                           {"deliveries-at-least", ExpectKind::deliveries}};
+                           {"deliveries-at-least", ExpectKind::deliveries},
+                           {"busy-at-least", ExpectKind::busy}};
 
 const std::vector<std::string> kKeys = {"of",
                                         "tenant",
@@ -30,6 +31,7 @@ const std::vector<std::string> kKeys = {"of",
                                         "disorder",
                                         "refused",
                                         "deliveries-at-least",
+                                        "busy-at-least",
                                         "latency-above-floor",
                                         "latency",
                                         "latency-rise",
@@ -381,7 +383,7 @@ void read_expectations(Context& c) {
     break;
   }
   for (const auto& k : kCounts) {
-    if (k.kind == ExpectKind::refused || k.kind == ExpectKind::deliveries) continue;
+    if (k.kind == ExpectKind::refused || k.kind == ExpectKind::deliveries || k.kind == ExpectKind::busy) continue;
     const bool said = std::any_of(c.plan.expectations.begin(), c.plan.expectations.end(),
                                   [&](const auto& e) { return e.kind == k.kind; });
     if (said) continue;

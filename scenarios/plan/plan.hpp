@@ -260,7 +260,8 @@ enum class ExpectKind : std::uint8_t {
   fairness,     // Jain's index over the bytes delivered of each topic or publisher (`between`), at least (ppm)
   goodput,      // payload bytes delivered a second to the subscriber that gets least, as a share of `reference`
                 // (bit/s), at least
-  latency_rise  // percentile in the window less the one in [base_after, base_until), at most limit_ns
+  latency_rise,  // percentile in the window less the one in [base_after, base_until), at most limit_ns
+  busy           // publishes refused with a time after which to try again, at least `limit` (count)
 };
 enum class Between : std::uint8_t { topics, publishers };
 struct Expectation {

@@ -46,7 +46,7 @@ PORTOLAN_NAMES(FaultKind, "cut", "degrade", "partition", "kill", "restart", "pau
 PORTOLAN_NAMES(Way, "both", "a-to-b", "b-to-a");
 PORTOLAN_NAMES(ExpectKind, "lost", "gaps", "duplicates", "disorder", "refused", "deliveries", "latency-above-floor",
                "latency", "recovery", "repair-ratio", "spurious-repair", "utilisation-at-least", "utilisation-at-most",
-               "queue", "fairness", "goodput", "latency-rise");
+               "queue", "fairness", "goodput", "latency-rise", "busy");
 #undef PORTOLAN_NAMES
 
 // f(name, value) for each field; f.index(name, value) where kNone is allowed (null in JSON).

@@ -24,6 +24,7 @@ def shown(value, unit):
 def expectation_name(name):
     """"p99 latency-above-floor of berth/+" in words."""
     for key, word in (("latency-above-floor", "time above the floor"), ("deliveries-at-least", "deliveries, at least"),
+                      ("busy-at-least", "refused with a time to try again, at least"),
                       ("repair-ratio", "bytes sent again for each lost"), ("disorder", "out of order"), ("duplicates", "delivered twice")):
         name = name.replace(key, word)
     return name

@@ -81,7 +81,7 @@ def _spread(base_ns, count):
 
 def _counts(published, fan, lost=0, **more):
     owed = published * fan
-    return {"published": published, "accepted": published, "refused": 0, "received": published, "unanswered": 0, "owed": owed, "delivered": owed - lost,
+    return {"published": published, "accepted": published, "refused": 0, "busy": 0, "received": published, "unanswered": 0, "owed": owed, "delivered": owed - lost,
             "deliveries": owed - lost, "gaps": 0, "lost": lost, "undecided": 0, "excused": 0, "died": 0, "duplicates": 0, "disorder": 0, **more}
 
 
