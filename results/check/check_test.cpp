@@ -202,6 +202,23 @@ TEST_F(HonestRun, ATopicWithNothingOwedIsInconclusive) {
   EXPECT_EQ(c->judgement.findings().at(0).rule, Rule::r5) << text(*c);
 }
 
+TEST_F(HonestRun, AStreamThatDrawsNoMessageIsNoGapInAFamilyThatSpeaks) {
+  plan::Plan plan = honest::small_plan();
+  plan::Load silent = plan.loads[1];  // as a Poisson load of few messages may be
+  silent.start_ns = silent.end_ns;
+  plan.loads.push_back(silent);
+  plan::Topic topic = plan.topics[plan.streams[2].topic];
+  topic.name = "berth/8/load";
+  plan.topics.push_back(topic);
+  plan.streams.push_back({2, plan.streams[2].process, static_cast<plan::Index>(plan.topics.size() - 1), 0});
+  auto c = judge(plan);
+  EXPECT_EQ(c->judgement.exit_code(), Exit::held) << text(*c);
+
+  plan.topics.back().family = "berth/8/#";  // alone in its family its silence would hide that nothing was tried
+  c = judge(plan);
+  EXPECT_EQ(c->judgement.exit_code(), Exit::inconclusive);
+}
+
 TEST_F(HonestRun, UnsubscribingEndsWhatIsOwed) {
   plan::Plan plan = honest::small_plan();
   plan.processes[honest::process(plan, "hamburg/blue/pilot")].subscriptions[0].until_ns = 5 * kSecond;

@@ -11,15 +11,15 @@ namespace portolan::check {
 
 struct Counts {
   std::uint64_t published = 0, accepted = 0, refused = 0, received = 0, unanswered = 0;  // messages, once each
-  std::uint64_t busy = 0;  // of those refused: with a time after which to try again
-  std::uint64_t owed = 0;                                                                // (message, subscriber) pairs
-  std::uint64_t delivered = 0;                                                           // of those owed
-  std::uint64_t deliveries = 0;                                                          // deliver rows, owed or not
-  std::uint64_t gaps = 0;       // owed and told as explained gaps
-  std::uint64_t lost = 0;       // owed and neither
-  std::uint64_t undecided = 0;  // neither, and the run ended too early (or the records are not whole) to say
-  std::uint64_t excused = 0;    // not owed: the subscriber is away beyond its broker's detach bound when the run ends
-  std::uint64_t died = 0;       // not owed: died with publisher and home broker before it was received
+  std::uint64_t busy = 0;        // of those refused: with a time after which to try again
+  std::uint64_t owed = 0;        // (message, subscriber) pairs
+  std::uint64_t delivered = 0;   // of those owed
+  std::uint64_t deliveries = 0;  // deliver rows, owed or not
+  std::uint64_t gaps = 0;        // owed and told as explained gaps
+  std::uint64_t lost = 0;        // owed and neither
+  std::uint64_t undecided = 0;   // neither, and the run ended too early (or the records are not whole) to say
+  std::uint64_t excused = 0;     // not owed: the subscriber is away beyond its broker's detach bound when the run ends
+  std::uint64_t died = 0;        // not owed: died with publisher and home broker before it was received
   std::uint64_t duplicates = 0, disorder = 0;
   void add(const Counts& other);
 };
@@ -56,6 +56,7 @@ class DeliveryJudge {
   void judge_received(Sent& sent);
   void judge_confirmations(const Subscriber& s);
   void judge_topics();
+  bool silent_by_plan(Index topic) const;
   std::string place(const Pair& pair, std::uint64_t sequence) const;
 
   const plan::Plan& plan_;

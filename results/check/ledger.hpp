@@ -30,9 +30,9 @@ struct Sent {
   Index process = 0;
   Index topic = 0;
   std::uint32_t incarnation = 0;
-  Index stream = plan::kNone;  // of the plan
+  Index stream = plan::kNone;                            // of the plan
   std::uint64_t refused_on_the_spot = 0, told_when = 0;  // of them, those told a time after which to try again
-  bool whole = true;  // the publisher's file is
+  bool whole = true;                                     // the publisher's file is
   Ns uncertainty = 0;
   std::vector<Message> messages;  // [sequence - 1]
   const Message* find(std::uint64_t sequence) const {
@@ -52,6 +52,7 @@ class Ledger {
   Index topic_of(Index tenant, std::string_view name) const;
   // The client of a tenant with this identity, or plan::kNone.
   Index client_of(Index tenant, std::uint64_t id) const;
+  const load::Workload& workload() const { return workload_; }
   const std::vector<Ns>& lateness() const { return lateness_; }  // sent - intended, all offers
   // What the plan computes for a message, whether or not it was offered; false if the plan has none.
   bool expected(Index topic, Index process, std::uint32_t incarnation, std::uint64_t sequence, std::uint64_t& hash,
