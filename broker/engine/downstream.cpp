@@ -91,7 +91,7 @@ void Core::release_topic(std::uint32_t d, std::uint32_t topic) {
   std::uint32_t e = l.acked;
   end_catch_ups(d, topic);
   forget_through(d, topic);
-  l.attached = false;
+  l.attached = l.waits = false;
   l.acked = l.sent = kNil;
   l.inflight = 0;
   ++l.epoch;
