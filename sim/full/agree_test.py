@@ -79,7 +79,7 @@ name: value for name, value in lean.items() if "/a_to_b/" in name or "/b_to_a/" 
         self.assertGreater(sum(value for name, value in links.items() if name.endswith("/bytes")), 100_000)
         self.assertEqual(links, {
 name: full[name] for name in links})
-        self.assertEqual(0, full["fabric/untagged"] + full["fabric/no_socket"] + full["vxlan/unknown_host"])
+        self.assertEqual(0, full["fabric/untagged"] + full["fabric/no_route"] + full["vxlan/unknown_host"])
 
 
 if __name__ == "__main__":

@@ -1,32 +1,29 @@
 #include "sim/full/freight.hpp"
 
 #include <utility>
+#include <vector>
 
 namespace portolan::sim {
 
-ns3::TypeId FreightTag::GetTypeId() {
-  static const ns3::TypeId id = ns3::TypeId("portolan::FreightTag").SetParent<ns3::Tag>().AddConstructor<FreightTag>();
-  return id;
+Freight::Piece* Freight::at(const ns3::Packet& packet) {
+  const std::uint64_t place = packet.GetUid() - first_;
+  return place < pieces_.size() ? &pieces_[place] : nullptr;
 }
 
-std::uint64_t Freight::keep(Piece piece) {
+void Freight::load(const ns3::Packet& packet, std::unique_ptr<Datagram> datagram, std::uint64_t now_ns) {
   while (!pieces_.empty() && (pieces_.front().datagram == nullptr || pieces_.size() >= kUnderWayMost)) {
     if (pieces_.front().datagram != nullptr) ++forgotten_;
     pieces_.pop_front();
     ++first_;
   }
-  pieces_.push_back(std::move(piece));
-  return first_ + pieces_.size() - 1;
-}
-
-Freight::Piece* Freight::at(const ns3::Packet& packet) {
-  FreightTag tag;
-  if (!packet.PeekPacketTag(tag) || tag.number() < first_ || tag.number() - first_ >= pieces_.size()) return nullptr;
-  return &pieces_[tag.number() - first_];
-}
-
-void Freight::load(ns3::Packet& packet, std::unique_ptr<Datagram> datagram, std::uint64_t now_ns) {
-  packet.AddPacketTag(FreightTag(keep({std::move(datagram), now_ns})));
+  const std::uint64_t number = packet.GetUid();
+  if (number < first_ + pieces_.size()) {  // ns-3 counts in 32 bits, and began again
+    forgotten_ += under_way();
+    pieces_.clear();
+  }
+  if (pieces_.empty()) first_ = number;
+  while (first_ + pieces_.size() < number) pieces_.emplace_back();
+  pieces_.push_back({std::move(datagram), now_ns});
 }
 
 Datagram* Freight::find(const ns3::Packet& packet) {
@@ -46,13 +43,15 @@ std::size_t Freight::under_way() const {
   return sum;
 }
 
-void Freight::twice(const ns3::Packet& packet, ns3::Packet& copy) {
-  Piece* piece = at(packet);
-  if (piece == nullptr || piece->datagram == nullptr) return;
-  Piece second{std::make_unique<Datagram>(*piece->datagram), piece->sent_ns};
-  FreightTag tag;
-  copy.RemovePacketTag(tag);
-  copy.AddPacketTag(FreightTag(keep(std::move(second))));
+ns3::Ptr<ns3::Packet> Freight::twice(const ns3::Packet& packet) {
+  std::vector<std::uint8_t> bytes(packet.GetSize());
+  packet.CopyData(bytes.data(), packet.GetSize());
+  const auto second = ns3::Create<ns3::Packet>(bytes.data(), packet.GetSize());  // a copy would have the same number
+  const Piece* piece = at(packet);
+  if (piece == nullptr || piece->datagram == nullptr) return second;
+  const std::uint64_t sent_ns = piece->sent_ns;
+  load(*second, std::make_unique<Datagram>(*piece->datagram), sent_ns);
+  return second;
 }
 
 }  // namespace portolan::sim

@@ -5,14 +5,12 @@
 #include <ns3/fq-codel-queue-disc.h>
 #include <ns3/global-value.h>
 #include <ns3/icmpv4-l4-protocol.h>
-#include <ns3/inet-socket-address.h>
 #include <ns3/ipv4-l3-protocol.h>
 #include <ns3/rng-seed-manager.h>
 #include <ns3/string.h>
 #include <ns3/tcp-l4-protocol.h>
 #include <ns3/traffic-control-layer.h>
 #include <ns3/udp-l4-protocol.h>
-#include <ns3/udp-socket-factory.h>
 
 #include <algorithm>
 
@@ -117,7 +115,8 @@ void FullFabric::make_places() {
     Router::Table table;
     table.way = [this, n](ns3::Ipv4Address to) { return way(n, to); };
     table.epoch = [this, n] { return underlay_->epoch(n); };
-    install_stack(place.node, ns3::CreateObject<Router>(place.address, std::move(table)), tcp_);
+    place.router = ns3::CreateObject<Router>(place.address, std::move(table));
+    install_stack(place.node, place.router, tcp_);
     place.node->GetObject<ns3::ArpL3Protocol>()->TraceConnectWithoutContext(
         "Drop", ns3::Callback<void, ns3::Ptr<const ns3::Packet>>([this](ns3::Ptr<const ns3::Packet> packet) {
           if (freight_.unload(*packet).datagram != nullptr) ++counters_.no_path;  // nobody answers for the neighbour
@@ -187,7 +186,10 @@ Expected<void> FullFabric::make_model_link(plan::Index l, bool captured) {
     ends[i] = ns3::CreateObject<LinkDevice>(directions_[2 * l + i], freight_, watch_);
     devices_[2 * l + i] = ends[i];
     places_[node].node->AddDevice(ends[i]);
-    if (underlay || !is_edge(plan_, node)) interface(node, ends[i]);
+    if (underlay || !is_edge(plan_, node)) {
+      interface(node, ends[i]);
+      ends[i]->receive_by(places_[node].node->GetObject<ns3::Ipv4L3Protocol>());
+    }
     const plan::Queue& queue = (i == 0 ? link.a_to_b : link.b_to_a).queue;
     if (marks_sometimes || marks(queue)) ends[i]->let_mark();
     if (queue.kind != plan::QueueKind::fq_codel) continue;
@@ -259,7 +261,7 @@ Expected<void> FullFabric::make_own_link(plan::Index l, bool captured) {
 void FullFabric::make_overlay() {
   for (plan::Index n = 0; n < plan_.nodes.size(); ++n) {
     Place& place = places_[n];
-    if (is_edge(plan_, n)) place.vxlan = std::make_unique<VxlanEnd>(place.node, place.address);
+    if (is_edge(plan_, n)) place.vxlan = std::make_unique<VxlanEnd>(place.node, place.router, place.address);
   }
   for (plan::Index n = 0; n < plan_.nodes.size(); ++n) {
     const plan::Index l = places_[n].uplink;
@@ -276,17 +278,13 @@ void FullFabric::make_overlay() {
 }
 
 void FullFabric::make_ends() {
-  ends_.resize(plan_.processes.size());
   for (plan::Index p = 0; p < plan_.processes.size(); ++p) {
     const plan::Process& process = plan_.processes[p];
     const Place& place = places_[process.node];
-    End& end = ends_[p];
-    end.address = ns3::InetSocketAddress(place.address, process.port);
-    end.socket = ns3::Socket::CreateSocket(place.node, ns3::UdpSocketFactory::GetTypeId());
-    end.socket->Bind(end.address);
-    end.socket->SetIpRecvTos(true);
-    end.socket->SetRecvCallback(
-        ns3::Callback<void, ns3::Ptr<ns3::Socket>>([this, p](ns3::Ptr<ns3::Socket> socket) { receive(p, socket); }));
+    ends_.push_back(std::make_unique<UdpEnd>(place.node, place.router, place.address, process.port,
+                                             [this, p](const ns3::Ptr<ns3::Packet>& packet, const ns3::Ipv4Header& ip) {
+                                               receive(p, *packet, static_cast<std::uint8_t>(ip.GetEcn()));
+                                             }));
   }
 }
 
@@ -316,43 +314,37 @@ void FullFabric::send(std::unique_ptr<Datagram> datagram) {
   if (log_ != nullptr) log_->add({now_ns(), from, to, static_cast<std::uint32_t>(datagram->bytes.size()), 0});
   const plan::Index node = plan_.processes[from].node;
   auto packet = ns3::Create<ns3::Packet>(datagram->bytes.data(), static_cast<std::uint32_t>(datagram->bytes.size()));
-  if (ecn != broker::kEcnNone) {
-    ns3::SocketIpTosTag tos;
-    tos.SetTos(ecn);
-    packet->AddPacketTag(tos);
-  }
-  const auto out = [this, from, to, packet] {
-    if (ends_[from].socket->SendTo(packet, 0, ends_[to].address) < 0) ++no_socket_;
-  };
   const bool stays = node == plan_.processes[to].node;
   const std::uint64_t delay = stays ? static_cast<std::uint64_t>(plan_.nodes[node].loopback_delay_ns) : 0;
   datagram->network.propagation_ns += static_cast<std::int64_t>(delay);
   freight_.load(*packet, std::move(datagram), now_ns());
   if (delay > 0) {
-    at(now_ns() + delay, out);
+    at(now_ns() + delay, [this, from, to, ecn, packet] { go(from, to, ecn, packet); });
   } else {
-    out();
+    go(from, to, ecn, packet);
   }
 }
 
-void FullFabric::receive(plan::Index process, ns3::Ptr<ns3::Socket> socket) {
-  while (ns3::Ptr<ns3::Packet> packet = socket->Recv()) {
-    Freight::Piece piece = freight_.unload(*packet);
-    if (piece.datagram == nullptr || piece.datagram->to != process) {
-      ++untagged_;
-      continue;
-    }
-    Datagram& datagram = *piece.datagram;
-    ns3::SocketIpTosTag tos;
-    datagram.ecn = packet->RemovePacketTag(tos) ? tos.GetTos() & 3 : broker::kEcnNone;
-    datagram.bytes.resize(packet->GetSize());
-    packet->CopyData(datagram.bytes.data(), packet->GetSize());
-    // What no LinkModel took was spent in queue discs and in devices of ns-3's own.
-    Parts& parts = datagram.network;
-    parts.queueing_ns = static_cast<std::int64_t>(now_ns() - piece.sent_ns) - parts.propagation_ns -
-                        parts.serialisation_ns - parts.repair_ns - parts.broker_ns;
-    arrived(std::move(piece.datagram));
+void FullFabric::go(plan::Index from, plan::Index to, std::uint8_t ecn, ns3::Ptr<ns3::Packet> packet) {
+  const plan::Process& there = plan_.processes[to];
+  if (!ends_[from]->send(std::move(packet), places_[there.node].address, there.port, ecn)) ++no_route_;
+}
+
+void FullFabric::receive(plan::Index process, const ns3::Packet& packet, std::uint8_t ecn) {
+  Freight::Piece piece = freight_.unload(packet);
+  if (piece.datagram == nullptr || piece.datagram->to != process) {
+    ++untagged_;
+    return;
   }
+  Datagram& datagram = *piece.datagram;
+  datagram.ecn = ecn;
+  datagram.bytes.resize(packet.GetSize());
+  packet.CopyData(datagram.bytes.data(), packet.GetSize());
+  // What no LinkModel took was spent in queue discs and in devices of ns-3's own.
+  Parts& parts = datagram.network;
+  parts.queueing_ns = static_cast<std::int64_t>(now_ns() - piece.sent_ns) - parts.propagation_ns -
+                      parts.serialisation_ns - parts.repair_ns - parts.broker_ns;
+  arrived(std::move(piece.datagram));
 }
 
 Expected<void> FullFabric::finish() {
@@ -362,7 +354,7 @@ Expected<void> FullFabric::finish() {
 }
 
 void FullFabric::extra_counters(const std::function<void(const std::string&, std::uint64_t)>& add) const {
-  add("fabric/no_socket", no_socket_);
+  add("fabric/no_route", no_route_);
   add("fabric/untagged", untagged_);
   add("fabric/forgotten", freight_.forgotten());
   add("fabric/under_way", freight_.under_way());

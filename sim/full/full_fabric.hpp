@@ -1,10 +1,10 @@
 // The network in full fidelity: the plan's nodes as ns-3 nodes with IPv4, UDP and traffic control, its links as
 // LinkDevices (link_device.hpp), an overlay of VXLAN between the edges (vxlan.hpp) and routing that converges
-// (underlay.hpp). Processes send and receive through UDP sockets of their host's node. `portolan-sim --fidelity full`.
+// (underlay.hpp). Processes send and receive through UDP of their host's node (udp_end.hpp). `portolan-sim --fidelity
+// full`.
 #pragma once
 
 #include <ns3/node.h>
-#include <ns3/socket.h>
 
 #include <memory>
 #include <unordered_map>
@@ -16,6 +16,7 @@
 #include "sim/full/link_device.hpp"
 #include "sim/full/own_devices.hpp"
 #include "sim/full/router.hpp"
+#include "sim/full/udp_end.hpp"
 #include "sim/full/underlay.hpp"
 #include "sim/full/vxlan.hpp"
 #include "sim/lean/fabric.hpp"
@@ -46,14 +47,11 @@ class FullFabric final : public Fabric {
  private:
   struct Place {  // a plan's node
     ns3::Ptr<ns3::Node> node;
+    ns3::Ptr<Router> router;
     ns3::Ipv4Address address;
     plan::Index uplink = plan::kNone;                         // service: its link to the edge; station: to the service
     std::unordered_map<std::uint32_t, plan::Index> stations;  // service: link by the station's address; looked up only
     std::unique_ptr<VxlanEnd> vxlan;                          // edge
-  };
-  struct End {  // a process
-    ns3::Ptr<ns3::Socket> socket;
-    ns3::Address address;
   };
   FullFabric(const plan::Plan& plan, Outputs outputs, CaptureOptions capture);
   Expected<void> build();
@@ -67,7 +65,8 @@ class FullFabric final : public Fabric {
   void make_ends();
   void interface(plan::Index node, ns3::Ptr<ns3::NetDevice> device);
   Router::Way way(plan::Index node, ns3::Ipv4Address to);
-  void receive(plan::Index process, ns3::Ptr<ns3::Socket> socket);
+  void go(plan::Index from, plan::Index to, std::uint8_t ecn, ns3::Ptr<ns3::Packet> packet);
+  void receive(plan::Index process, const ns3::Packet& packet, std::uint8_t ecn);
 
   Freight freight_;
   CaptureOptions capture_;
@@ -81,9 +80,9 @@ class FullFabric final : public Fabric {
   std::vector<std::uint64_t> queue_disc_drops_;           // like devices_
   std::vector<std::uint64_t> queue_disc_marks_;           // like devices_
   std::vector<ns3::Ptr<ns3::NetDevice>> devices_;         // [2 * link] at a, [2 * link + 1] at b
-  std::vector<End> ends_;                                 // by process
+  std::vector<std::unique_ptr<UdpEnd>> ends_;             // by process
   std::unordered_map<std::uint32_t, plan::Index> edges_;  // by router id; looked up only
-  std::uint64_t no_socket_ = 0, untagged_ = 0;
+  std::uint64_t no_route_ = 0, untagged_ = 0;
 };
 
 }  // namespace portolan::sim

@@ -1,7 +1,6 @@
 #include "sim/full/link_device.hpp"
 
 #include <ns3/ipv4-header.h>
-#include <ns3/ipv4-l3-protocol.h>
 #include <ns3/simulator.h>
 
 #include "sim/lean/scheduler.hpp"
@@ -55,6 +54,7 @@ void LinkDevice::DoDispose() {
   channel_ = nullptr;
   node_ = nullptr;
   queues_ = nullptr;
+  ip_ = nullptr;
   receive_ = ReceiveCallback();
   ns3::NetDevice::DoDispose();
 }
@@ -99,8 +99,7 @@ bool LinkDevice::Send(ns3::Ptr<ns3::Packet> packet, const ns3::Address&, std::ui
     return true;  // it was sent; that it never comes is the link's doing
   }
   if (fate.copies == 2) {
-    ns3::Ptr<ns3::Packet> copy = packet->Copy();
-    freight_.twice(*packet, *copy);
+    ns3::Ptr<ns3::Packet> copy = freight_.twice(*packet);
     if (Datagram* second = freight_.find(*copy)) add_hop(second->network, fate, fate.deliver_at_ns[1] - now);
     arrive_at(fate.deliver_at_ns[1], std::move(copy), protocol);
   }
@@ -116,7 +115,12 @@ void LinkDevice::arrive_at(std::uint64_t when_ns, ns3::Ptr<ns3::Packet> packet, 
 }
 
 void LinkDevice::arrive(ns3::Ptr<ns3::Packet> packet, std::uint16_t protocol) {
-  receive_(ns3::Ptr<ns3::NetDevice>(this), packet, protocol, peer_->address_);
+  const ns3::Ptr<ns3::NetDevice> self(this);
+  if (ip_ != nullptr) {
+    ip_->Receive(self, packet, protocol, peer_->address_, address_, PACKET_HOST);
+  } else {
+    receive_(self, packet, protocol, peer_->address_);
+  }
 }
 
 }  // namespace portolan::sim

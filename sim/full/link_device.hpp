@@ -6,6 +6,7 @@
 #pragma once
 
 #include <ns3/channel.h>
+#include <ns3/ipv4-l3-protocol.h>
 #include <ns3/mac48-address.h>
 #include <ns3/net-device-queue-interface.h>
 #include <ns3/net-device.h>
@@ -51,6 +52,9 @@ class LinkDevice final : public ns3::NetDevice {
   void attach(ns3::Ptr<LinkChannel> channel, LinkDevice& peer);
   void hold_above();
   void let_mark() { marks_ = true; }  // the model's queue does; else no header is looked at
+  // All that comes is IPv4 and goes right to it: the node and its traffic control would ask each of their handlers, two
+  // for each device of the node, and then do no more.
+  void receive_by(ns3::Ptr<ns3::Ipv4L3Protocol> ip) { ip_ = ip; }
   // Sees each frame as it enters the wire (packet capture); none by default.
   void set_tap(std::function<void(const ns3::Packet&, std::uint16_t protocol)> tap) { tap_ = std::move(tap); }
 
@@ -101,6 +105,7 @@ class LinkDevice final : public ns3::NetDevice {
   ns3::Ptr<ns3::NetDeviceQueueInterface> queues_;
   ns3::Address address_, broadcast_;
   ReceiveCallback receive_;
+  ns3::Ptr<ns3::Ipv4L3Protocol> ip_;
   std::function<void(const ns3::Packet&, std::uint16_t)> tap_;
 };
 

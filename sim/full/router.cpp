@@ -17,17 +17,18 @@ void Router::DoDispose() {
   ns3::Ipv4RoutingProtocol::DoDispose();
 }
 
-ns3::Ptr<ns3::Ipv4Route> Router::find(ns3::Ipv4Address to) {
+ns3::Ptr<ns3::Ipv4Route> Router::to(ns3::Ipv4Address address) {
   if (const std::uint64_t epoch = table_.epoch(); epoch != epoch_) {
     known_.clear();
     epoch_ = epoch;
   }
-  auto [place, fresh] = known_.try_emplace(to.Get());
+  auto [place, fresh] = known_.try_emplace(address.Get());
   if (!fresh) return place->second;
-  const Way way = to == self_ ? Way{ipv4_->GetNetDevice(0), self_} : table_.way(to);  // 0: ns-3's own loopback
+  const Way way =
+      address == self_ ? Way{ipv4_->GetNetDevice(0), self_} : table_.way(address);  // 0: ns-3's own loopback
   if (way.device == nullptr) return nullptr;
   auto route = ns3::Create<ns3::Ipv4Route>();
-  route->SetDestination(to);
+  route->SetDestination(address);
   route->SetSource(self_);
   route->SetGateway(way.neighbour);
   route->SetOutputDevice(way.device);
@@ -37,7 +38,7 @@ ns3::Ptr<ns3::Ipv4Route> Router::find(ns3::Ipv4Address to) {
 
 ns3::Ptr<ns3::Ipv4Route> Router::RouteOutput(ns3::Ptr<ns3::Packet>, const ns3::Ipv4Header& header,
                                              ns3::Ptr<ns3::NetDevice>, ns3::Socket::SocketErrno& error) {
-  auto route = find(header.GetDestination());
+  auto route = to(header.GetDestination());
   error = route == nullptr ? ns3::Socket::ERROR_NOROUTETOHOST : ns3::Socket::ERROR_NOTERROR;
   return route;
 }
@@ -49,7 +50,7 @@ bool Router::RouteInput(ns3::Ptr<const ns3::Packet> packet, const ns3::Ipv4Heade
     deliver(packet, header, static_cast<std::uint32_t>(ipv4_->GetInterfaceForDevice(from)));
     return true;
   }
-  if (auto route = find(header.GetDestination())) {
+  if (auto route = to(header.GetDestination())) {
     forward(route, packet, header);
   } else {
     refuse(packet, header, ns3::Socket::ERROR_NOROUTETOHOST);

@@ -30,6 +30,8 @@ class Router final : public ns3::Ipv4RoutingProtocol {
   bool RouteInput(ns3::Ptr<const ns3::Packet> packet, const ns3::Ipv4Header& header,
                   ns3::Ptr<const ns3::NetDevice> from, UnicastForwardCallback forward, MulticastForwardCallback,
                   LocalDeliverCallback deliver, ErrorCallback refuse) override;
+  // Null: no route.
+  ns3::Ptr<ns3::Ipv4Route> to(ns3::Ipv4Address address);
   void NotifyInterfaceUp(std::uint32_t) override {}
   void NotifyInterfaceDown(std::uint32_t) override {}
   void NotifyAddAddress(std::uint32_t, ns3::Ipv4InterfaceAddress) override {}
@@ -41,8 +43,6 @@ class Router final : public ns3::Ipv4RoutingProtocol {
   void DoDispose() override;
 
  private:
-  ns3::Ptr<ns3::Ipv4Route> find(ns3::Ipv4Address to);
-
   ns3::Ipv4Address self_;
   Table table_;
   ns3::Ptr<ns3::Ipv4> ipv4_;

@@ -1,10 +1,6 @@
 #include "sim/full/vxlan.hpp"
 
-#include <ns3/ethernet-header.h>
-#include <ns3/inet-socket-address.h>
-#include <ns3/udp-header.h>
-#include <ns3/udp-l4-protocol.h>
-#include <ns3/udp-socket-factory.h>
+#include <ns3/ipv4-l3-protocol.h>
 
 #include "scenarios/base/hash.hpp"
 
@@ -12,18 +8,27 @@ namespace portolan::sim {
 
 namespace {
 
+constexpr std::uint32_t kMacBytes = 6;
 constexpr std::uint8_t kVniValid = 0x08;            // RFC 7348, section 5: the I flag
 constexpr std::uint16_t kFirstDynamicPort = 49152;  // section 5: source ports 49152-65535, by a hash of the inner frame
 
-std::uint16_t source_port(const ns3::Packet& inner) {
-  std::uint8_t head[24];  // IPv4 without options, and the ports of UDP
-  if (inner.CopyData(head, sizeof head) < sizeof head) return kFirstDynamicPort;
-  const auto word = [&head](std::size_t i) {
-    return std::uint64_t{head[i]} << 24 | std::uint64_t{head[i + 1]} << 16 | std::uint64_t{head[i + 2]} << 8 |
-           head[i + 3];
-  };
-  const std::uint64_t hash = draw64(word(12) << 32 | word(16), word(20), head[9], 0);
+// The first bytes of an inner packet: IPv4 without options, and the ports of UDP or TCP.
+using Head = std::array<std::uint8_t, 24>;
+
+std::uint32_t word(const Head& head, std::size_t i) {
+  return std::uint32_t{head[i]} << 24 | std::uint32_t{head[i + 1]} << 16 | std::uint32_t{head[i + 2]} << 8 |
+         head[i + 3];
+}
+
+std::uint16_t source_port(const Head& head) {
+  const std::uint64_t hash = draw64(std::uint64_t{word(head, 12)} << 32 | word(head, 16), word(head, 20), head[9], 0);
   return static_cast<std::uint16_t>(kFirstDynamicPort | (hash & 0x3FFF));
+}
+
+VxlanHeader::Mac mac_of(const ns3::Address& address) {
+  VxlanHeader::Mac out{};
+  ns3::Mac48Address::ConvertFrom(address).CopyTo(out.data());
+  return out;
 }
 
 }  // namespace
@@ -38,26 +43,29 @@ void VxlanHeader::Serialize(ns3::Buffer::Iterator start) const {
   start.WriteU8(kVniValid);
   start.WriteU8(0, 3);
   start.WriteHtonU32(vni_ << 8);
+  start.Write(to_.data(), kMacBytes);
+  start.Write(from_.data(), kMacBytes);
+  start.WriteHtonU16(ns3::Ipv4L3Protocol::PROT_NUMBER);
 }
 
 std::uint32_t VxlanHeader::Deserialize(ns3::Buffer::Iterator start) {
   start.Next(4);
   vni_ = start.ReadNtohU32() >> 8;
+  start.Read(to_.data(), kMacBytes);
+  start.Read(from_.data(), kMacBytes);
   return kBytes;
 }
 
-VxlanEnd::VxlanEnd(ns3::Ptr<ns3::Node> edge, ns3::Ipv4Address self)
-    : ip_(edge->GetObject<ns3::Ipv4L3Protocol>()),
-      socket_(ns3::Socket::CreateSocket(edge, ns3::UdpSocketFactory::GetTypeId())),
-      self_(self) {
-  socket_->Bind(ns3::InetSocketAddress(self, kVxlanPort));
-  socket_->SetIpRecvTos(true);
-  socket_->SetRecvCallback(
-      ns3::Callback<void, ns3::Ptr<ns3::Socket>>([this](ns3::Ptr<ns3::Socket> socket) { from_underlay(socket); }));
-}
+VxlanEnd::VxlanEnd(ns3::Ptr<ns3::Node> edge, ns3::Ptr<Router> router, ns3::Ipv4Address self)
+    : end_(std::move(edge), std::move(router), self, kVxlanPort,
+           [this](ns3::Ptr<ns3::Packet> frame, const ns3::Ipv4Header& outer) {
+             from_underlay(std::move(frame), outer);
+           }) {}
 
 void VxlanEnd::add_port(std::uint32_t vni, ns3::Ptr<LinkDevice> port) {
-  networks_[vni].port = port;
+  Network& network = networks_[vni];
+  network.port = port;
+  network.header = VxlanHeader(vni, mac_of(port->GetAddress()), mac_of(port->GetBroadcast()));
   // In place of the node's own callback: such a port is a bridge's, not an interface of the edge's IP.
   port->SetReceiveCallback(ns3::NetDevice::ReceiveCallback(
       [this, vni](ns3::Ptr<ns3::NetDevice>, ns3::Ptr<const ns3::Packet> packet, std::uint16_t, const ns3::Address&) {
@@ -70,56 +78,31 @@ void VxlanEnd::add_host(std::uint32_t vni, ns3::Ipv4Address host, ns3::Ipv4Addre
 }
 
 bool VxlanEnd::from_service(std::uint32_t vni, ns3::Ptr<const ns3::Packet> packet) {
-  ns3::Ipv4Header inner;
-  packet->PeekHeader(inner);
+  Head inner{};
+  packet->CopyData(inner.data(), inner.size());
   const Network& network = networks_[vni];
-  const auto edge = network.edge_of.find(inner.GetDestination().Get());
+  const auto edge = network.edge_of.find(word(inner, 16));
   if (edge == network.edge_of.end()) {
     ++dropped_.unknown_host;
     return false;
   }
-  ns3::Ptr<ns3::Packet> frame = packet->Copy();
-  const std::uint16_t flow = source_port(*frame);
-  ns3::EthernetHeader ethernet(false);
-  ethernet.SetLengthType(ns3::Ipv4L3Protocol::PROT_NUMBER);
-  ethernet.SetSource(ns3::Mac48Address::ConvertFrom(network.port->GetAddress()));
-  ethernet.SetDestination(ns3::Mac48Address::ConvertFrom(network.port->GetBroadcast()));
-  frame->AddHeader(ethernet);
-  frame->AddHeader(VxlanHeader(vni));
-  ns3::UdpHeader udp;
-  udp.SetSourcePort(flow);
-  udp.SetDestinationPort(kVxlanPort);
-  // RFC 7348 would have it zero, but ns-3's receiver does not know that zero means "none" (RFC 768).
-  if (ns3::Node::ChecksumEnabled()) {
-    udp.EnableChecksums();
-    udp.InitializeChecksum(self_, edge->second, ns3::UdpL4Protocol::PROT_NUMBER);
-  }
-  frame->AddHeader(udp);
-  if (inner.GetEcn() != ns3::Ipv4Header::ECN_NotECT) {
-    ns3::SocketIpTosTag tos;
-    tos.SetTos(static_cast<std::uint8_t>(inner.GetEcn()));
-    frame->ReplacePacketTag(tos);
-  }
-  ip_->Send(frame, self_, edge->second, ns3::UdpL4Protocol::PROT_NUMBER, nullptr);
-  return true;
+  const ns3::Ptr<ns3::Packet> frame = packet->Copy();
+  frame->AddHeader(network.header);
+  // RFC 7348 would have the UDP checksum zero, but ns-3's receiver does not know that zero means "none" (RFC 768).
+  return end_.send(frame, edge->second, kVxlanPort, inner[1] & 3, source_port(inner));
 }
 
-void VxlanEnd::from_underlay(ns3::Ptr<ns3::Socket> socket) {
-  while (ns3::Ptr<ns3::Packet> frame = socket->Recv()) {
-    VxlanHeader vxlan;
-    frame->RemoveHeader(vxlan);
-    const auto network = networks_.find(vxlan.vni());
-    if (network == networks_.end() || network->second.port == nullptr) {
-      ++dropped_.unknown_network;
-      continue;
-    }
-    ns3::EthernetHeader ethernet(false);
-    frame->RemoveHeader(ethernet);
-    ns3::SocketIpTosTag tos;
-    const bool outer_marked = frame->RemovePacketTag(tos) && (tos.GetTos() & 3) == ns3::Ipv4Header::ECN_CE;
-    if (outer_marked && ecn_capable(*frame, ns3::Ipv4L3Protocol::PROT_NUMBER)) mark_congestion(*frame);
-    network->second.port->Send(frame, network->second.port->GetBroadcast(), ns3::Ipv4L3Protocol::PROT_NUMBER);
+void VxlanEnd::from_underlay(ns3::Ptr<ns3::Packet> frame, const ns3::Ipv4Header& outer) {
+  VxlanHeader vxlan;
+  frame->RemoveHeader(vxlan);
+  const auto network = networks_.find(vxlan.vni());
+  if (network == networks_.end() || network->second.port == nullptr) {
+    ++dropped_.unknown_network;
+    return;
   }
+  const bool outer_marked = outer.GetEcn() == ns3::Ipv4Header::ECN_CE;
+  if (outer_marked && ecn_capable(*frame, ns3::Ipv4L3Protocol::PROT_NUMBER)) mark_congestion(*frame);
+  network->second.port->Send(frame, network->second.port->GetBroadcast(), ns3::Ipv4L3Protocol::PROT_NUMBER);
 }
 
 }  // namespace portolan::sim
