@@ -30,6 +30,22 @@ struct EngineConfig {
   std::uint64_t detach_bytes = 64u << 20;
 };
 
+// The topics that one TopicRule governs. Together those of no rule: the last. Of more than kCountedRules rules those
+// beyond are counted there too.
+struct TopicCounters {
+  static constexpr std::uint32_t kBuckets = 26, kLeastBits = 12;
+  std::uint64_t messages_in = 0,
+                bytes_in = 0;  // from publishers here and from other brokers; duplicates are not counted
+  std::uint64_t messages_out = 0, bytes_out = 0;  // handed to sessions, one for each downstream
+  std::uint64_t gaps_told = 0;                    // messages in GAPs told to clients
+  std::uint64_t refused = 0;
+  // From a message's arrival here until no downstream owed it any more. Bucket i: less than 2^(kLeastBits + i) ns, and
+  // not in the one before; the last: all above.
+  std::uint64_t delivered_within[kBuckets] = {};
+  std::uint64_t delivered = 0, delivered_sum_ns = 0;
+};
+inline constexpr std::uint32_t kCountedRules = 64;
+
 struct EngineCounters {
   std::uint64_t published_in = 0, forwarded_in = 0, delivered_out = 0, duplicates_dropped = 0;
   std::uint64_t refused[8] = {};    // by RefuseReason
@@ -66,6 +82,7 @@ class Engine {
   bool more_work() const;  // the last call stopped at its bound of work: call tick(now) again
 
   const EngineCounters& counters() const;
+  std::span<const TopicCounters> topic_counters() const;  // by rule, in their order; the last: of no rule
   const EndpointCounters& endpoint_counters() const;
   std::uint32_t high_water(std::span<Endpoint::HighWater> out) const;
   // Test hook: the next `count` control messages of this type that arrive are lost after their acknowledgement.

@@ -54,11 +54,11 @@ void Core::on_control(std::uint32_t slot, const Incoming& in) {
   }
 }
 
-TopicRule Core::rule_for(std::string_view name) const {
+std::uint32_t Core::rule_for(std::string_view name) const {
   for (std::uint32_t i = 0; i < rule_count_; ++i) {
-    if (wire::filter_matches({rules_[i].filter, rules_[i].length}, name)) return rules_[i].rule;
+    if (wire::filter_matches({rules_[i].filter, rules_[i].length}, name)) return i;
   }
-  return TopicRule{};
+  return kNil;
 }
 
 void Core::on_topic(std::uint32_t slot, const wire::TopicBody& body) {
@@ -68,8 +68,10 @@ void Core::on_topic(std::uint32_t slot, const wire::TopicBody& body) {
   if (t == kNil) {
     t = add_topic(body.name);
     if (t == kNil) return announced_topic(slot, body.alias, kRefusedAlias);
-    const TopicRule rule = rule_for(body.name);
+    const std::uint32_t at = rule_for(body.name);
+    const TopicRule rule = at == kNil ? TopicRule{} : rules_[at].rule;
     Topic& topic = log_.topic(t);
+    topic.counted = static_cast<std::uint16_t>(std::min(at, counted_rules_));
     topic.retain_ns = rule.retain_ns;
     topic.retain_bytes = rule.retain_bytes;
     topic.lane = rule.filter.empty() ? static_cast<Lane>(body.lane) : rule.lane;

@@ -222,6 +222,7 @@ class Core {
   bool more_work = false;
   std::uint32_t lose_control = 0, lose_count = 0;
   EngineCounters counters;
+  std::span<const TopicCounters> topic_counters() const { return {topic_counters_, std::size_t{counted_rules_} + 1}; }
   Endpoint& endpoint() { return endpoint_; }
   const Endpoint& endpoint() const { return endpoint_; }
 
@@ -267,7 +268,14 @@ class Core {
   template <typename Body>
   bool tell(std::uint32_t d, std::uint32_t control, const Body& body);
   std::uint32_t room(std::uint32_t d) const;
-  TopicRule rule_for(std::string_view name) const;
+  std::uint32_t rule_for(std::string_view name) const;  // kNil: of none
+  TopicCounters& counters_of(std::uint32_t topic) { return topic_counters_[log_.topic(topic).counted]; }
+  void count_out(std::uint32_t topic, std::uint32_t bytes) {
+    ++counters.delivered_out;
+    TopicCounters& c = counters_of(topic);
+    ++c.messages_out;
+    c.bytes_out += bytes;
+  }
 
   // aliases.cpp
   std::uint32_t alias_of(std::uint32_t d, std::uint32_t stream);  // 0: the receiver's table is full
@@ -475,6 +483,8 @@ class Core {
   };
   Rule* rules_;
   std::uint32_t rule_count_ = 0;
+  TopicCounters* topic_counters_;
+  std::uint32_t counted_rules_;
 
   Downstream* downstreams_;
   std::uint32_t downstream_high_ = 0, peer_count_ = 0;

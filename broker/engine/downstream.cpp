@@ -149,7 +149,16 @@ bool Core::owes(std::uint32_t d, const Entry& entry) const {
 
 void Core::release_one(std::uint32_t d, Entry& entry) {
   downstreams_[d].backlog_bytes -= entry.length;
-  if (--entry.pending == 0) completed(entry);
+  if (--entry.pending != 0) return;
+  if (!entry.is_gap()) {
+    TopicCounters& c = counters_of(log_.topic_of(entry));
+    const std::uint64_t took_ns = now_.mono_ns - entry.time_ns;
+    const auto bits = static_cast<std::uint32_t>(std::bit_width(took_ns >> TopicCounters::kLeastBits));
+    ++c.delivered_within[std::min(bits, TopicCounters::kBuckets - 1)];
+    ++c.delivered;
+    c.delivered_sum_ns += took_ns;
+  }
+  completed(entry);
 }
 
 // All from `acked` up to and with this entry is delivered (session numbers rise in log order, and `delivered` is

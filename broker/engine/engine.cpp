@@ -78,6 +78,9 @@ std::uint64_t Engine::next_deadline() const {
 bool Engine::more_work() const {
   return s_->core.more_work;
 }
+std::span<const TopicCounters> Engine::topic_counters() const {
+  return s_->core.topic_counters();
+}
 const EngineCounters& Engine::counters() const {
   return s_->core.counters;
 }

@@ -48,6 +48,36 @@ TEST(Fanout, ReachesLocalAndFarSubscribersOnceAndInOrder) {
   EXPECT_EQ(t.w.broker(2).counters().forwarded_in, 20u);
 }
 
+TEST(Fanout, IsCountedByTheRuleThatGovernsTheTopic) {
+  World w({1, 2});
+  w.rules = {{"ais/#", Lane::realtime, kSecond, 0}, {"berth/#", Lane::realtime, kSecond, 0}};
+  w.start_broker(1);
+  w.start_broker(2);
+  w.client(101, 1);
+  w.client(202, 2);
+  w.connect_all();
+  w.subscribe(202, "ais/#");
+  w.settle();
+  for (int i = 0; i < 3; ++i) w.publish(101, "ais/v7");
+  w.publish(101, "berth/1");
+  w.publish(101, "gate/1");
+  w.settle();
+  const auto home = w.broker(1).topic_counters(), far = w.broker(2).topic_counters();
+  ASSERT_EQ(home.size(), 3u);  // two rules, and topics of none
+  EXPECT_EQ(std::make_pair(home[0].messages_in, home[0].messages_out), std::make_pair(3ul, 3ul));
+  EXPECT_EQ(std::make_pair(home[1].messages_in, home[1].messages_out), std::make_pair(1ul, 0ul));
+  EXPECT_EQ(home[2].messages_in, 1u);
+  EXPECT_EQ(std::make_pair(far[0].messages_in, far[0].messages_out), std::make_pair(3ul, 3ul));
+  EXPECT_EQ(far[1].messages_in, 0u);
+  EXPECT_EQ(home[0].bytes_in, far[0].bytes_in);
+  EXPECT_GT(home[0].bytes_in, 0u);
+  EXPECT_EQ(home[0].delivered, 3u);  // nobody owed the others
+  EXPECT_EQ(home[1].delivered, 0u);
+  std::uint64_t within = 0;
+  for (const std::uint64_t n : home[0].delivered_within) within += n;
+  EXPECT_EQ(within, 3u);
+}
+
 TEST(Fanout, TheKernelsDoorbellReachesTheSession) {
   Two t;
   t.w.broker(1).segment_ready(t.w.now, 5, 3);

@@ -36,6 +36,7 @@ struct Topic {
   std::uint32_t in_aliases = 0;    // sessions that have announced it to me: it stays while they stand
   Lane lane = Lane::realtime;
   bool used = false;
+  std::uint16_t counted = 0;  // whose TopicCounters
 };
 
 struct Stream {

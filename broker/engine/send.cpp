@@ -149,7 +149,7 @@ Core::Pull Core::send_entry(std::uint32_t d, std::uint32_t e, bool in_log_order)
       in_flight(d, data_lane(lane), number) = {in_log_order ? topic : kNil, e, l.epoch};
       dl.sent = number;
       if (in_log_order) ++l.inflight;
-      ++counters.delivered_out;
+      count_out(topic, entry.length);
       break;
     }
     case SendResult::no_room:
@@ -302,7 +302,9 @@ bool Core::tell_gap(std::uint32_t d, std::uint32_t s, std::uint64_t first, std::
   if (!tell(d, PTL_C_GAP, wire::GapBody{first, last, out_alias(d, s), reason})) return false;
   // Counted where it meets the application: a GAP told to a broker is told by that broker in turn.
   if (!downstreams_[d].broker && reason < 8) {
-    counters.gaps_told[reason] += last == wire::kUnknownLast ? 1 : last - first + 1;
+    const std::uint64_t messages = last == wire::kUnknownLast ? 1 : last - first + 1;
+    counters.gaps_told[reason] += messages;
+    counters_of(log_.stream(s).topic).gaps_told += messages;
   }
   return true;
 }

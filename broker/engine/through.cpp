@@ -100,7 +100,7 @@ void Core::start_through(std::uint32_t through, std::uint32_t d) {
     case SendResult::ok:
       number = dl.sent = given;
       in_flight(d, data_lane(lane), given) = {kNil, kNil, 0};
-      ++counters.delivered_out;
+      count_out(topic, store_.at(t.message).full_length());
       ++counters.sent_through;
       break;
     case SendResult::no_room:

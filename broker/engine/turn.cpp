@@ -26,6 +26,8 @@ Core::Core(const Limits& limits, const EngineConfig& config, Arena& arena)
       up_ring_(std::bit_ceil(std::max(limits.window_messages, limits.receive_messages)) * 2) {
   const std::size_t ds = limits.downstreams;
   rules_ = arena.take<Rule>(config.topics.size());
+  counted_rules_ = std::min(static_cast<std::uint32_t>(config.topics.size()), kCountedRules);
+  topic_counters_ = arena.take<TopicCounters>(std::size_t{counted_rules_} + 1);
   downstreams_ = arena.take<Downstream>(ds);
   slots_ = arena.take<Slot>(limits.sessions);
   lags_ = arena.take<Lag>(ds * limits.topics);

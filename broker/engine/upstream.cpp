@@ -118,6 +118,9 @@ void Core::admit(std::uint32_t slot, const Incoming& in, std::uint32_t s) {
   const std::uint32_t e =
       log_.append(s, in.sequence, in.message, now_.mono_ns, from_peer ? slots_[slot].downstream : kNil);
   put_number(slot, in.lane, in.number, again ? kNil : e);
+  TopicCounters& counted = counters_of(stream.topic);
+  ++counted.messages_in;
+  counted.bytes_in += log_.entry(e).length;
   through_whole(slot, in, e);
   if (!log_.entry(e).early()) {
     appended(e);
@@ -145,6 +148,7 @@ void Core::refuse(std::uint32_t slot, const Incoming& in, std::uint32_t s, Refus
     return;
   }
   ++counters.refused[static_cast<std::uint32_t>(reason)];
+  if (s != kNil) ++counters_of(log_.stream(s).topic).refused;
   // What waits for the very message that finds no room takes that room, and would for ever; and of refusals that are
   // scattered too widely some would be forgotten. With the session all of it is offered again, in order.
   const bool clogged = s != kNil && downstreams_[d].broker && log_.stream(s).early != 0;
