@@ -55,7 +55,7 @@ struct EngineCounters {
   std::uint64_t bad_control = 0, events_dropped = 0, gaps_forgotten = 0;
   std::uint64_t streams_given_back = 0, topics_given_back = 0, aliases_short = 0, hub_changes = 0;
   // Long messages sent on before they were whole (one a downstream); of them, those that never became whole.
-  std::uint64_t sent_through = 0, through_broken = 0;
+  std::uint64_t sent_through = 0, through_broken = 0, through_taken_back = 0;
 };
 
 class Engine {

@@ -197,7 +197,10 @@ struct Through {
   std::uint64_t sequence = 0;
   std::uint32_t slot = kNil, lane = 0, number = 0;  // from where
   std::uint32_t stream = kNil, stream_serial = 0;
-  std::uint32_t entry = kNil, serial = 0;  // once it is whole
+  std::uint32_t entry = kNil, serial = 0;   // once it is whole
+  std::uint64_t since_ns = 0, grew_ns = 0;  // when it began, and when more of it came the last time that I looked
+  std::uint32_t here = 0;                   // bytes, then
+  bool taken_back = false;  // from somebody, since it comes slowly: nobody else gets it before it is whole
   bool used = false;
 };
 
@@ -411,6 +414,8 @@ class Core {
   void on_begun(std::uint32_t slot, const Incoming& in);
   void run_throughs();
   void start_through(std::uint32_t through, std::uint32_t d);
+  void ease_throughs();
+  bool worth_taking_back(const Through& through, std::uint32_t d) const;
   void through_whole(std::uint32_t slot, const Incoming& in, std::uint32_t entry);
   void through_over(std::uint32_t slot, std::uint32_t lane, std::uint32_t first, std::uint32_t last);
   bool sent_through(std::uint32_t d, std::uint32_t entry);
@@ -508,6 +513,7 @@ class Core {
   Through* throughs_;
   std::uint32_t* through_numbers_;  // (through, downstream); 0: not on its way
   std::uint32_t through_bound_ = 0, through_used_ = 0;
+  bool through_in_the_way_ = false;  // perhaps: a lane takes no more
   Waiting* waiting_;
   std::uint32_t free_waiting_ = kNil;
 

@@ -143,6 +143,10 @@ void Endpoint::set_delivered(SessionId session, Lane lane, std::uint32_t number)
 }
 
 void Endpoint::give_early() {}
+void Endpoint::withdraw(Now, SessionId, Lane, std::uint32_t) {}
+bool Endpoint::stats(SessionId, SessionStats&) const {
+  return false;
+}
 bool Endpoint::room_for_long(std::uint32_t) const {
   return true;
 }

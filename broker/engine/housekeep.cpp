@@ -49,6 +49,7 @@ void Core::housekeep() {
     if (downstreams_[d].used) housekeep_downstream(d);
   }
   housekeep_catch_ups();
+  ease_throughs();
   choose_hub();
   give_back_some();
   for (std::uint32_t s = 0; s < log_.streams(); ++s) {

@@ -135,6 +135,7 @@ Core::Pull Core::send_entry(std::uint32_t d, std::uint32_t e, bool in_log_order)
   const Lane lane = log_.topic(topic).lane;
   DownLane& dl = down.lanes[data_lane(lane)];
   if (in_log_order && sent_through(d, e)) return Pull::more;
+  if (dl.sent - dl.delivered >= limits_.window_messages / 2) through_in_the_way_ = through_used_ != 0;
   if (dl.sent - dl.delivered >= down_ring_ - 1) return Pull::blocked;  // until `delivered` rises
   if (!nameable(d, s)) return Pull::more;
   if (!announced_.test(d, s) && !announce(d, s)) {

@@ -9,15 +9,26 @@
 //   broken   its session ends, or its sender withdraws it: every endpoint that sends it has withdrawn it already
 //            (segments_early.cpp), nobody has seen a part of it, and the log never knew it: it was never accepted. It
 //            comes again whole, in a later session, or never
+//   slow     whatever has a later number in the same lane has its answer put off until this one is whole. So where it
+//            comes so slowly that sending all of it at once, later, takes less than what is left, it is taken back, and
+//            that downstream gets it from the log: nobody's answer waits for longer than kPutOffNs, or than the whole
+//            message takes on that downstream's line. Before that already where the lane's window runs full
 //   dropped  a downstream's session ends, or it is let go: the numbers are forgotten, and it gets the message from the
 //            log
 // A message for which no memory can be set aside is refused: BUSY with a time, and the GAP in its place, at its first
 // segment; a peer's waits instead, in its sender's log.
 #include <algorithm>
+#include <utility>
 
 #include "broker/engine/core.hpp"
 
 namespace portolan::broker::core {
+namespace {
+
+constexpr std::uint64_t kPutOffNs = 500'000'000;
+
+}  // namespace
+
 std::uint32_t Core::through_of(std::uint32_t slot, std::uint32_t lane, std::uint32_t number) const {
   for (std::uint32_t i = 0; through_used_ != 0 && i < through_bound_; ++i) {
     const Through& t = throughs_[i];
@@ -67,14 +78,16 @@ void Core::on_begun(std::uint32_t slot, const Incoming& in) {
   t.number = in.number;
   t.stream = s;
   t.stream_serial = stream.serial;
+  t.since_ns = t.grew_ns = now_.mono_ns;
   ++through_used_;
 }
 
 // With what has just been taken in and sent, those may have their turn who could not be sent it before.
 void Core::run_throughs() {
+  if (through_in_the_way_) ease_throughs();
   for (std::uint32_t i = 0; through_used_ != 0 && i < through_bound_; ++i) {
     const Through& t = throughs_[i];
-    if (!t.used || t.entry != kNil || store_.at(t.message).broken) continue;
+    if (!t.used || t.entry != kNil || t.taken_back || store_.at(t.message).broken) continue;
     const Stream& stream = log_.stream(t.stream);
     if (stream.serial != t.stream_serial || stream.contiguous + 1 != t.sequence) continue;
     owing_.for_each(stream.topic, [&](std::uint32_t d) { start_through(i, d); });
@@ -110,6 +123,40 @@ void Core::start_through(std::uint32_t through, std::uint32_t d) {
     case SendResult::too_long:  // its GAP is told when the log comes to it
       break;
   }
+}
+
+void Core::ease_throughs() {
+  through_in_the_way_ = false;
+  for (std::uint32_t i = 0; through_used_ != 0 && i < through_bound_; ++i) {
+    Through& t = throughs_[i];
+    if (!t.used || t.entry != kNil || store_.at(t.message).broken || store_.at(t.message).coming == 0) continue;
+    const std::uint32_t here = store_.at(t.message).length;
+    if (here != t.here) t.grew_ns = now_.mono_ns;
+    t.here = here;
+    for (std::uint32_t d = 0; d < downstream_high_; ++d) {
+      if (through_number(i, d) == 0 || !worth_taking_back(t, d)) continue;
+      const Lane lane = log_.topic(log_.stream(t.stream).topic).lane;
+      t.taken_back = true;
+      ++counters.through_taken_back;
+      endpoint_.withdraw(now_, slots_[downstreams_[d].slot].session, lane, std::exchange(through_number(i, d), 0u));
+    }
+  }
+}
+
+bool Core::worth_taking_back(const Through& t, std::uint32_t d) const {
+  const Downstream& down = downstreams_[d];
+  const DownLane& lane = down.lanes[data_lane(log_.topic(log_.stream(t.stream).topic).lane)];
+  const auto i = static_cast<std::uint32_t>(&t - throughs_);
+  const std::uint32_t number = through_numbers_[static_cast<std::size_t>(i) * limits_.downstreams + d];
+  if (down.slot == kNil || lane.sent == number) return false;  // nobody waits behind it
+  const std::uint64_t age_ns = now_.mono_ns - t.since_ns;
+  const bool pressed = lane.sent - lane.delivered >= limits_.window_messages / 2;
+  SessionStats stats;
+  if ((age_ns < kPutOffNs && !pressed) || !endpoint_.stats(slots_[down.slot].session, stats)) return false;
+  const std::uint64_t length = store_.at(t.message).full_length();
+  const std::uint64_t left_ns =
+      std::max(age_ns / 1'000 * (length - t.here) / std::max(t.here, 1u) * 1'000, now_.mono_ns - t.grew_ns);
+  return left_ns > length * 8'000'000 / std::max<std::uint64_t>(stats.rate_bps / 1'000, 1);
 }
 
 void Core::through_whole(std::uint32_t slot, const Incoming& in, std::uint32_t e) {

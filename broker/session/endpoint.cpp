@@ -344,6 +344,14 @@ bool Endpoint::peer_interest(SessionId session, InterestState& out) const {
   return true;
 }
 
+void Endpoint::withdraw(Now now, SessionId session, Lane lane, std::uint32_t number) {
+  s_->now = now;
+  Session* s = s_->find(session);
+  if (s == nullptr || s->state != SessionState::up || s->ending) return;
+  s_->withdraw(*s, static_cast<std::uint32_t>(lane), number);
+  if (s->state == SessionState::up) s_->reschedule(*s);
+}
+
 void Endpoint::close(Now now, SessionId session, DownReason reason) {
   s_->now = now;
   Session* s = s_->find(session);
@@ -396,6 +404,7 @@ bool Endpoint::stats(SessionId session, SessionStats& out) const {
   out.size_answers = s->mtu.counts().answers;
   out.size_falls = s->mtu.counts().falls;
   out.size_rises = s->mtu.counts().rises;
+  out.rate_bps = s->rate.rate_bps();
   out.peer_bytes = s->peer_received.bytes;
   out.peer_ce_marks = s->peer_received.ce_marks;
   return true;

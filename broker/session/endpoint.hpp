@@ -47,6 +47,7 @@ struct SessionStats {
   std::uint64_t size_probes = 0;     // sent, and answered
   std::uint64_t size_answers = 0;
   std::uint64_t size_falls = 0, size_rises = 0;
+  std::uint64_t rate_bps = 0;       // what it is sent at, at most, now
   std::uint64_t peer_bytes = 0;     // datagram bytes that the peer says have come
   std::uint32_t peer_ce_marks = 0;  // of them with a CE mark
 };
@@ -155,6 +156,9 @@ class Endpoint {
 
   // Downward.
   SendResult send(Now now, SessionId session, Lane lane, const Outgoing& message, std::uint32_t& number);
+  // Takes back what is not yet here as a whole and has been sent as far as it is: the peer forgets it, and its number
+  // is passed as if it had come. The message may be sent again, under another number.
+  void withdraw(Now now, SessionId session, Lane lane, std::uint32_t number);
   // Control messages are never refused while the session is up and its bounded queue has room (else the session ends:
   // a peer that acknowledges nothing). At most kControlMost bytes.
   bool send_control(Now now, SessionId session, std::uint32_t control, std::span<const std::uint8_t> body);

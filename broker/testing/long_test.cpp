@@ -112,6 +112,34 @@ TEST(Long, OneAfterTheOtherTheyAreAllOnTheirWayAtOnce) {
   EXPECT_EQ(l.w.verdict(), "");
 }
 
+// The lane's `delivered` is one number: until the message that trickles was whole, a minute later, nobody behind it
+// heard *received*, and a lane full of those took nothing more.
+TEST(Long, OneThatTricklesDoesNotPutOffTheAnswersOfOthers) {
+  WorldOptions options = long_options(kMiB);
+  options.first_bps = 0;
+  options.broker_limits.window_messages = 256;
+  Line l(10, options);
+  ASSERT_TRUE(l.standing);
+  l.w.network().path(l.pub, l.a).rate_bps = 200'000;  // 42 s
+  ASSERT_TRUE(l.publish(kMiB, Lane::realtime));
+  std::uint64_t unanswered = 0, undelivered = 0;
+  for (int i = 0; i < 5'000; ++i) {
+    l.w.publish(l.other, "ais/1", 100, Lane::realtime);
+    l.w.run_for(5 * kMilli);
+    const Oracle::Totals& totals = l.w.oracle().totals();
+    unanswered = std::max(unanswered, totals.published - totals.received);
+    undelivered = std::max(undelivered, i + 1 - l.w.deliveries(l.sub));
+  }
+  EXPECT_EQ(l.w.oracle().totals().accepted, 5'000u);
+  EXPECT_GE(l.w.engine(l.a).counters().through_taken_back, 2u);
+  EXPECT_LE(unanswered, 1u + 700 / 5);  // half a second, and the way there and back
+  EXPECT_LE(undelivered, 10u);
+  EXPECT_TRUE(l.w.settle(60 * kSecond));
+  EXPECT_EQ(l.w.verdict(), "");
+  EXPECT_EQ(l.w.deliveries(l.sub), 5'001u);
+  EXPECT_EQ(l.w.oracle().totals().gaps, 0u);
+}
+
 // Never accepted, so nothing is owed; what is held of it anywhere goes, and nobody sees a part.
 TEST(Long, APublisherThatDiesInTheMiddleLeavesNothingBehind) {
   Line l(5);

@@ -3,6 +3,11 @@
 #include <algorithm>
 
 namespace portolan::broker::testing {
+namespace {
+
+constexpr std::uint64_t kQueueNs = 100 * kMilli;
+
+}  // namespace
 
 Network::Fate Network::send(std::uint64_t now_ns, Node from, Node to, std::uint32_t bytes) {
   State& s = state(from, to);
@@ -29,7 +34,17 @@ Network::Fate Network::send(std::uint64_t now_ns, Node from, Node to, std::uint3
     ++counts_.lost;
     return fate;
   }
-  std::uint64_t at = now_ns + p.delay_ns + (p.jitter_ns != 0 ? draw_.below(p.jitter_ns) : 0);
+  std::uint64_t queued_ns = 0;
+  if (p.rate_bps != 0) {
+    const std::uint64_t from_ns = std::max(now_ns, s.line_free_ns);
+    if (from_ns - now_ns > kQueueNs) {
+      ++counts_.lost;
+      return fate;
+    }
+    s.line_free_ns = from_ns + std::uint64_t{bytes} * 8 * kSecond / p.rate_bps;
+    queued_ns = s.line_free_ns - now_ns;
+  }
+  std::uint64_t at = now_ns + queued_ns + p.delay_ns + (p.jitter_ns != 0 ? draw_.below(p.jitter_ns) : 0);
   if (p.reorder != 0 && draw_.chance(p.reorder)) {
     ++counts_.reordered;
     at += draw_.below(p.reorder_ns);  // and does not hold back those behind it

@@ -47,6 +47,7 @@ struct Path {
   std::uint32_t duplicate = 0;  // per million
   std::uint32_t corrupt = 0;    // per million: one bit flipped, or the end cut off
   std::uint32_t mtu = 0;        // larger datagrams vanish without a word, as in a tunnel; 0: none is too large
+  std::uint64_t rate_bps = 0;   // of a line with a queue of 100 ms; 0: no bound
   bool up = true;
 };
 
@@ -81,7 +82,7 @@ class Network {
   struct State {
     Path path;
     std::uint64_t burst_until_ns = 0;
-    std::uint64_t newest_ns = 0;
+    std::uint64_t newest_ns = 0, line_free_ns = 0;
     std::uint32_t lose_next = 0;
   };
   State& state(Node from, Node to) { return paths_[{from, to}]; }

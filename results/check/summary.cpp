@@ -22,11 +22,21 @@ json of(const Spread& s) {
 }
 
 json of(const Counts& c) {
-  return {{"published", c.published}, {"accepted", c.accepted},     {"refused", c.refused},
-          {"received", c.received},   {"unanswered", c.unanswered}, {"owed", c.owed},
-          {"delivered", c.delivered}, {"deliveries", c.deliveries}, {"gaps", c.gaps},
-          {"lost", c.lost},           {"undecided", c.undecided},   {"excused", c.excused},
-          {"died", c.died},           {"duplicates", c.duplicates}, {"disorder", c.disorder},
+  return {{"published", c.published},
+          {"accepted", c.accepted},
+          {"refused", c.refused},
+          {"received", c.received},
+          {"unanswered", c.unanswered},
+          {"owed", c.owed},
+          {"delivered", c.delivered},
+          {"deliveries", c.deliveries},
+          {"gaps", c.gaps},
+          {"lost", c.lost},
+          {"undecided", c.undecided},
+          {"excused", c.excused},
+          {"died", c.died},
+          {"duplicates", c.duplicates},
+          {"disorder", c.disorder},
           {"busy", c.busy}};
 }
 

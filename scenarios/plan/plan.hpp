@@ -256,10 +256,10 @@ enum class ExpectKind : std::uint8_t {
   spurious_repair,    // share of the bytes sent by sessions that were sent again though nothing was lost, at most
   utilisation_least,  // mean share of `link`'s rate in use in direction `way` in the window, at least
   utilisation_most,   // the same, at most
-  queue,        // longest queue of `link`, `way`, in the window, in permille of `reference` (bytes of one BDP), at most
-  fairness,     // Jain's index over the bytes delivered of each topic or publisher (`between`), at least (ppm)
-  goodput,      // payload bytes delivered a second to the subscriber that gets least, as a share of `reference`
-                // (bit/s), at least
+  queue,     // longest queue of `link`, `way`, in the window, in permille of `reference` (bytes of one BDP), at most
+  fairness,  // Jain's index over the bytes delivered of each topic or publisher (`between`), at least (ppm)
+  goodput,   // payload bytes delivered a second to the subscriber that gets least, as a share of `reference`
+             // (bit/s), at least
   latency_rise,  // percentile in the window less the one in [base_after, base_until), at most limit_ns
   busy           // publishes refused with a time after which to try again, at least `limit` (count)
 };

@@ -166,6 +166,7 @@ void BrokerHost::extra_counters() {
   audit_.counter("retention_expired", 0, c.retention_expired);
   audit_.counter("sent_through", 0, c.sent_through);
   audit_.counter("through_broken", 0, c.through_broken);
+  audit_.counter("through_taken_back", 0, c.through_taken_back);
 }
 
 }  // namespace portolan::sim
