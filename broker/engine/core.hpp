@@ -433,6 +433,7 @@ class Core {
   bool wait_for_stream(std::uint32_t slot, const Incoming& in);
   bool awaits_cursor(std::uint32_t stream) const;
   void resolve_waiting(std::uint32_t slot);
+  void housekeep_waiting();
   void admit(std::uint32_t slot, const Incoming& in, std::uint32_t stream);
   bool known_duplicate(std::uint32_t slot, const Incoming& in, std::uint32_t stream);
   void refuse(std::uint32_t slot, const Incoming& in, std::uint32_t stream, RefuseReason reason);

@@ -14,7 +14,10 @@ constexpr std::uint32_t kTopic = 7, kStream = 9;  // aliases that its library do
 
 // One broker, a subscriber, and a client whose session this speaks on.
 struct Harbour {
-  explicit Harbour(std::vector<TopicRule> rules = {}, std::uint64_t detach_ns = 10 * kSecond) : w({1}) {
+  explicit Harbour(std::vector<TopicRule> rules = {}, std::uint64_t detach_ns = 10 * kSecond,
+                   std::uint32_t messages = 4'096)
+      : w({1}) {
+    w.limits.messages = w.limits.unresolved_messages = messages;
     w.rules = std::move(rules);
     w.detach_ns = detach_ns;
     w.start_broker(1);
@@ -95,6 +98,20 @@ TEST(Hostile, WhatCameEarlyStaysForGoodBehindAMessageFromFarAhead) {
   h.w.kill_client(kRogue);
   h.w.advance(11 * kSecond);
   EXPECT_EQ(h.w.broker(1).counters().retained_messages, 0u);
+}
+
+// Whoever names nothing of what it sends took all memory with that, for as long as its session stood.
+TEST(Hostile, DataThatIsNeverNamedLeavesNoMemoryToOthers) {
+  Harbour h({}, 10 * kSecond, 64);
+  for (std::uint64_t q = 1; q <= 63; ++q) h.data(q);
+  ASSERT_NE(h.w.publish(kSub, "a/c"), 0u);
+  h.w.settle();
+  EXPECT_EQ(h.w[kSub].refused, 1u);
+  h.w.advance(2 * kSecond);
+  ASSERT_NE(h.w.publish(kSub, "a/c"), 0u);
+  h.w.settle();
+  EXPECT_EQ(h.w[kSub].refused, 1u);
+  EXPECT_EQ(h.w[kSub].received, 1u);
 }
 
 // All spare streams of all topics were given back, also those that an absent subscriber has still to be told of, and

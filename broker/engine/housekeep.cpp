@@ -45,6 +45,7 @@ void Core::housekeep() {
   }
   // While memory is short publishers get no credit, so none of their messages would come and make room.
   if (short_of_memory(7)) relieve_memory();
+  housekeep_waiting();
   for (std::uint32_t d = 0; d < downstream_high_; ++d) {
     if (downstreams_[d].used) housekeep_downstream(d);
   }

@@ -10,6 +10,7 @@ namespace {
 
 constexpr std::uint64_t kRetryAfterNs = 100'000'000;
 constexpr std::uint32_t kLongMessageBytes = 4'096;  // surely lies in slots
+constexpr std::uint64_t kNameLateNs = 5'000'000'000;
 constexpr std::uint32_t kRelieveSteps = 64;
 constexpr std::uint32_t kRelieveForLong = 4'096;
 
@@ -52,10 +53,23 @@ bool Core::wait_for_stream(std::uint32_t slot, const Incoming& in) {
   const std::uint32_t w = free_waiting_;
   free_waiting_ = waiting_[w].next;
   waiting_[w] = {in, kNil};
+  store_.at(in.message).time_ns = now_.mono_ns;
   std::uint32_t* link = &slots_[slot].waiting_head;
   while (*link != kNil) link = &waiting_[*link].next;
   *link = w;
   return true;
+}
+
+// The STREAM is repaired in a few round trips, or its sender never meant to send one; meanwhile what waits for it holds
+// memory that others need. With the session all of it is offered again.
+void Core::housekeep_waiting() {
+  const std::uint64_t bound_ns = short_of_memory(7) ? kNameLateNs / 5 : kNameLateNs;
+  for (std::uint32_t slot = 0; slot < limits_.sessions; ++slot) {
+    const std::uint32_t first = slots_[slot].used ? slots_[slot].waiting_head : kNil;
+    if (first == kNil || now_.mono_ns - store_.at(waiting_[first].incoming.message).time_ns < bound_ns) continue;
+    ++counters.refused[static_cast<std::uint32_t>(RefuseReason::bad_topic)];
+    endpoint_.close(now_, slots_[slot].session, DownReason::local);
+  }
 }
 
 void Core::resolve_waiting(std::uint32_t slot) {
