@@ -13,13 +13,19 @@ import re
 import sys
 
 BASE = "scenarios/base"  # errors, hash, exact arithmetic: a leaf for all but the engines and the kernel
+READ = "scenarios/read"  # YAML with positions, quantities, diagnostics: a leaf above base
 EDGES = {
     "bpf/layout": set(),
     "bpf": {"bpf/layout"},
     "broker": {"bpf", "bpf/layout"},
-    "broker/daemon": {"broker", "bpf", "bpf/layout", "results/record", BASE},
+    # The real hosts: sockets and their loop; the client library over it; the programs.
+    "broker/udp": {"broker", "bpf/layout", BASE},
+    "broker/library": {"broker", "bpf/layout", "broker/udp", BASE},
+    "broker/daemon": {"broker", "bpf", "bpf/layout", "broker/udp", "results/record", READ, BASE},
+    "broker/program": {"broker/library", "scenarios/load", READ, BASE},
     BASE: set(),
-    "scenarios": {BASE, "scenarios/plan", "scenarios/load"},
+    READ: {BASE},
+    "scenarios": {BASE, READ, "scenarios/plan", "scenarios/load"},
     "scenarios/plan": {BASE},
     "scenarios/load": {BASE, "scenarios/plan"},
     "results/record": {BASE},
@@ -29,7 +35,7 @@ EDGES = {
             "results/record"},
     "emu": {BASE},
     "emu/wire": {BASE, "sim/link", "scenarios/plan"},
-    "emu/load": {BASE, "broker", "bpf/layout", "scenarios/load", "scenarios/plan", "results/record"},
+    "emu/load": {BASE, "broker", "broker/udp", "broker/library", "bpf/layout", "scenarios/load", "scenarios/plan", "results/record"},
     "scripts": set(),
 }
 
@@ -42,7 +48,7 @@ SOCKETS = r"(sys/(socket|epoll|un)|netinet/.*|arpa/.*|net/.*|poll|netdb|linux/(i
 FOREIGN = [
     ("ns-3", r"ns3/.*", {"sim"}, True),
     ("libbpf", r"(bpf/(libbpf|bpf|btf|xsk).*|xdp/.*|linux/bpf.*)\.h", {"bpf", "bpf/layout", "broker/daemon"}, True),
-    ("a socket header", SOCKETS, {"bpf", "broker/daemon", "emu", "emu/wire", "emu/load"}, True),
+    ("a socket header", SOCKETS, {"bpf", "broker/udp", "broker/library", "broker/daemon", "broker/program", "emu", "emu/wire", "emu/load"}, True),
     ("a thread, a random source or an unordered container",
      r"(thread|mutex|condition_variable|future|random|unordered_map|unordered_set)", set(EDGES) - PURE, False),
 ]

@@ -52,12 +52,13 @@ Compiled compile_file(const std::string& path, const Options& options) {
     return done();
   }
   std::string why;
-  const auto text = read_file(path, kMaxFileBytes, why);
+  const auto text = read::read_file(path, kMaxFileBytes, why);
   if (!text) {
     out.error({}, "", why + "; name a scenario file, such as scenarios/quickstart.yaml");
     return done();
   }
-  const auto written = parse_yaml(*text, out);
+  const auto written =
+      read::parse_yaml(*text, out, {"a scenario", "duration, harbours, links, clients, topics and load"});
   if (!written) return done();
   std::optional<Tree> tree = written;
   const std::size_t slash = path.rfind('/');

@@ -96,7 +96,7 @@ TEST(WrongScenarios, TheSchemaRefusesWrongShapes) {
   for (const char* name : {"unknown-key", "bare-number", "unknown-unit", "not-a-number", "bad-place", "missing-keys",
                            "wrong-shapes", "bad-expectations", "broker-settings", "fault-kinds", "bad-convergence"}) {
     Diagnostics out(name);
-    const auto tree = parse_yaml(slurp(kBad / (std::string(name) + ".yaml")), out);
+    const auto tree = read::parse_yaml(slurp(kBad / (std::string(name) + ".yaml")), out, {"a scenario", "links"});
     ASSERT_TRUE(tree) << name;
     EXPECT_FALSE(fits_schema(*tree)) << name;
   }

@@ -11,12 +11,31 @@
 #include <vector>
 
 #include "scenarios/compile/compile.hpp"
-#include "scenarios/compile/diagnostics.hpp"
-#include "scenarios/compile/quantity.hpp"
-#include "scenarios/compile/tree.hpp"
 #include "scenarios/plan/plan.hpp"
+#include "scenarios/read/diagnostics.hpp"
+#include "scenarios/read/fields.hpp"
+#include "scenarios/read/quantity.hpp"
+#include "scenarios/read/tree.hpp"
 
 namespace portolan::compile {
+
+using read::Diagnostics;
+using read::join;
+using read::kMaxFileBytes;
+using read::listed;
+using read::Map;
+using read::nearest;
+using read::Position;
+using read::read_coordinates;
+using read::read_count;
+using read::read_quantity;
+using read::show_rate;
+using read::show_size;
+using read::show_time;
+using read::suggest;
+using read::to_json;
+using read::Tree;
+using read::Unit;
 
 using plan::Index;
 using plan::kNone;
@@ -67,11 +86,10 @@ struct ClientEntry {
   std::vector<Index> processes;  // by tenant, then harbour
 };
 
-struct Context {
+struct Context : read::Reader {
   Context(Diagnostics& diagnostics, const Tree& tree, std::string folder_of_file)
-      : out(diagnostics), root(tree), folder(std::move(folder_of_file)) {}
+      : Reader{diagnostics}, root(tree), folder(std::move(folder_of_file)) {}
 
-  Diagnostics& out;
   const Tree& root;
   std::string folder;     // of the scenario, with its slash
   std::string file_name;  // of the scenario, without folder
@@ -99,14 +117,6 @@ struct Context {
   std::set<std::pair<Index, Index>> published;                 // (process, topic) that have a stream
 
   // Each reports and answers nothing when the value is wrong.
-  std::optional<std::int64_t> quantity(const Tree& value, const std::string& key, Unit unit);
-  std::optional<std::uint64_t> count(const Tree& value, const std::string& key, std::uint64_t least,
-                                     std::uint64_t most);
-  std::optional<std::string> word(const Tree& value, const std::string& key);
-  // The position of the word within `choices`.
-  std::optional<std::size_t> choice(const Tree& value, const std::string& key, const std::vector<std::string>& choices);
-  // A single name or a list of names.
-  std::vector<const Tree*> one_or_more(const Tree& value, const std::string& key);
   std::optional<Index> harbour(const Tree& value, const std::string& key);
   // `all`, one name or a list; repeated names are reported.
   std::vector<Index> harbour_list(const Tree& value, const std::string& key);
@@ -117,44 +127,12 @@ struct Context {
   std::vector<std::string> harbour_names() const;
 };
 
-// A map whose keys are known. Unknown and repeated keys are reported when it is made.
-class Map {
- public:
-  // `keys` are the valid ones; empty: any.
-  Map(Context& context, const Tree& node, std::string path, const std::vector<std::string>& keys);
-
-  bool ok() const { return node_.is_map(); }
-  const Tree* find(std::string_view key) const;
-  // Reports at the map when the key is not there; `example` shows a right one.
-  const Tree* need(std::string_view key, std::string_view example) const;
-  std::string path(std::string_view key) const;
-  Position at() const { return node_.at; }
-  const std::vector<Tree::Entry>& entries() const { return node_.entries; }
-
-  // Sets `to` when the key is there and right.
-  template <typename T>
-  bool read(std::string_view key, Unit unit, T& to) const {
-    const Tree* value = find(key);
-    if (value == nullptr) return false;
-    const auto number = context_.quantity(*value, path(key), unit);
-    if (number) to = static_cast<T>(*number);
-    return number.has_value();
-  }
-
- private:
-  Context& context_;
-  const Tree& node_;
-  std::string path_;
-  std::vector<std::string> keys_;
-};
-
 inline constexpr Ns kLoopbackNs = 15'000;  // two processes of one host: half of a bare round trip less its wake-ups
 std::string show_address(std::uint32_t address);
 // Reports and answers false when it is not a name of ours (harbour, tenant, client).
 bool valid_name(Context& c, const std::string& name, Position at, const std::string& key);
 
 std::string sha256_hex(std::string_view bytes);
-std::string join(const std::string& path, std::string_view key);
 // Distance over two thirds of the speed of light, rounded down so that it never exceeds the truth.
 Ns floor_of(std::uint64_t distance_m);
 std::uint64_t distance_between(const plan::Harbour& a, const plan::Harbour& b);

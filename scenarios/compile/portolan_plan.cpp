@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "scenarios/compile/compile.hpp"
-#include "scenarios/compile/quantity.hpp"
+#include "scenarios/read/quantity.hpp"
 
 namespace {
 
@@ -83,7 +83,7 @@ int main(int argc, char** argv) {
     arguments.erase(arguments.begin());
     compile::Options options;
     if (given.count("seed") > 0) {
-      const auto seed = compile::read_count(given["seed"].as<std::string>());
+      const auto seed = portolan::read::read_count(given["seed"].as<std::string>());
       if (!seed) return usage("--seed: " + seed.error().cause);
       options.seed = *seed;
     }

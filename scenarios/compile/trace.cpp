@@ -1,8 +1,13 @@
 #include "scenarios/compile/trace.hpp"
 
-#include "scenarios/compile/quantity.hpp"
+#include "scenarios/read/quantity.hpp"
 
 namespace portolan::compile {
+
+using read::read_count;
+using read::read_quantity;
+using read::Unit;
+
 namespace {
 
 constexpr std::size_t kMaxPoints = 2'000'000;

@@ -10,9 +10,9 @@
 #include <utility>
 #include <vector>
 
-#include "scenarios/compile/diagnostics.hpp"
+#include "scenarios/read/diagnostics.hpp"
 
-namespace portolan::compile {
+namespace portolan::read {
 
 struct Tree {
   enum class Kind : std::uint8_t { null, scalar, list, map };
@@ -42,11 +42,15 @@ inline constexpr int kMaxDepth = 32;
 // The bytes of a file of at most `most` bytes; a wrong one is reported at `at` under `key`.
 std::optional<std::string> read_file(const std::string& path, std::size_t most, std::string& why);
 // Reports to `out`; empty when there is nothing to go on with.
-std::optional<Tree> parse_yaml(const std::string& text, Diagnostics& out);
+struct Document {     // for messages
+  std::string what;   // "a scenario"
+  std::string needs;  // "duration, links and load": what an empty one lacks
+};
+std::optional<Tree> parse_yaml(const std::string& text, Diagnostics& out, const Document& document);
 
 // For the JSON Schema: plain integers and booleans become such, all else strings.
 nlohmann::json to_json(const Tree& tree);
 // The node that a JSON pointer of to_json names; the nearest one above when it does not exist.
 const Tree& at_pointer(const Tree& tree, const std::string& pointer);
 
-}  // namespace portolan::compile
+}  // namespace portolan::read

@@ -8,7 +8,7 @@
 
 #include "scenarios/base/error.hpp"
 
-namespace portolan::compile {
+namespace portolan::read {
 
 enum class Unit : std::uint8_t {
   time,         // ns
@@ -40,4 +40,4 @@ std::string show_time(std::int64_t ns);
 std::string show_rate(std::uint64_t bps);
 std::string show_size(std::uint64_t bytes);
 
-}  // namespace portolan::compile
+}  // namespace portolan::read

@@ -1,8 +1,8 @@
-#include "scenarios/compile/quantity.hpp"
+#include "scenarios/read/quantity.hpp"
 
 #include <gtest/gtest.h>
 
-namespace portolan::compile {
+namespace portolan::read {
 namespace {
 
 std::int64_t value(const char* text, Unit unit) {
@@ -78,4 +78,4 @@ TEST(Quantity, Shows) {
 }
 
 }  // namespace
-}  // namespace portolan::compile
+}  // namespace portolan::read

@@ -1,10 +1,10 @@
-#include "scenarios/compile/diagnostics.hpp"
+#include "scenarios/read/diagnostics.hpp"
 
 #include <algorithm>
 #include <set>
 #include <tuple>
 
-namespace portolan::compile {
+namespace portolan::read {
 
 void Diagnostics::error(Position at, std::string_view key, std::string what) {
   ++errors_;
@@ -91,4 +91,4 @@ std::string suggest(std::string_view word, const std::vector<std::string>& choic
   return out;
 }
 
-}  // namespace portolan::compile
+}  // namespace portolan::read

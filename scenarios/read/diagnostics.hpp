@@ -1,12 +1,12 @@
-// What is wrong with a scenario, collected so that all of it is told at once, each with its place and what would be
-// right. Used by every stage of the compiler.
+// What is wrong with a file, collected so that all of it is told at once, each with its place and what would be right.
+// Used by every reader of YAML.
 #pragma once
 
 #include <string>
 #include <string_view>
 #include <vector>
 
-namespace portolan::compile {
+namespace portolan::read {
 
 struct Position {
   int line = 1;    // from 1
@@ -47,4 +47,4 @@ std::string suggest(std::string_view word, const std::vector<std::string>& choic
 // "a, b, c and 4 more"
 std::string listed(const std::vector<std::string>& names);
 
-}  // namespace portolan::compile
+}  // namespace portolan::read

@@ -1,4 +1,4 @@
-#include "scenarios/compile/quantity.hpp"
+#include "scenarios/read/quantity.hpp"
 
 #include <algorithm>
 #include <array>
@@ -8,9 +8,9 @@
 #include <vector>
 
 #include "scenarios/base/hash.hpp"
-#include "scenarios/compile/diagnostics.hpp"
+#include "scenarios/read/diagnostics.hpp"
 
-namespace portolan::compile {
+namespace portolan::read {
 namespace {
 
 struct Named {
@@ -256,4 +256,4 @@ std::string show_size(std::uint64_t bytes) {
   return show(bytes, kShownSizes);
 }
 
-}  // namespace portolan::compile
+}  // namespace portolan::read

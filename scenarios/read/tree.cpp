@@ -1,4 +1,4 @@
-#include "scenarios/compile/tree.hpp"
+#include "scenarios/read/tree.hpp"
 
 #include <yaml-cpp/depthguard.h>
 #include <yaml-cpp/yaml.h>
@@ -8,7 +8,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
-namespace portolan::compile {
+namespace portolan::read {
 
 std::optional<std::string> read_file(const std::string& path, std::size_t most, std::string& why) {
   std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rb"), std::fclose);
@@ -146,19 +146,18 @@ class Builder {
 
 }  // namespace
 
-std::optional<Tree> parse_yaml(const std::string& text, Diagnostics& out) {
+std::optional<Tree> parse_yaml(const std::string& text, Diagnostics& out, const Document& document) {
   if (!check_bytes(text, out)) return std::nullopt;
   try {
     const std::vector<YAML::Node> documents = YAML::LoadAll(text);
     if (documents.empty() || !documents[0] || documents[0].IsNull()) {
-      out.error({}, "",
-                "the file is empty; a scenario needs at least duration, harbours, links, clients, topics and load");
+      out.error({}, "", "the file is empty; " + document.what + " needs at least " + document.needs);
       return std::nullopt;
     }
     if (documents.size() > 1) {
       const YAML::Mark mark = documents[1].Mark();
       out.error({std::max(mark.line, 0) + 1, std::max(mark.column, 0) + 1}, "",
-                "a second YAML document; a scenario is one document, remove the `---`");
+                "a second YAML document; " + document.what + " is one document, remove the `---`");
       return std::nullopt;
     }
     Tree tree;
@@ -236,4 +235,4 @@ const Tree& at_pointer(const Tree& tree, const std::string& pointer) {
   return *node;
 }
 
-}  // namespace portolan::compile
+}  // namespace portolan::read

@@ -1,0 +1,58 @@
+// One broker process: an Engine in an arena of its own on a Loop, with its events in the log. The same engine library that
+// the simulator links; here time is the kernel's, and entropy too. One thread.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "broker/daemon/config.hpp"
+#include "broker/daemon/log.hpp"
+#include "broker/engine.hpp"
+#include "broker/udp/loop.hpp"
+
+namespace portolan::daemon {
+
+class BrokerHost final : public udp::GuestOf<broker::Engine> {
+ public:
+  // Resolves peers, binds sockets, takes all memory.
+  static Expected<std::unique_ptr<BrokerHost>> make(const Config& config, Logger& log);
+  ~BrokerHost() override;
+
+  udp::Loop& loop() { return loop_; }
+  broker::Engine& engine() { return *engine_; }
+  std::uint32_t incarnation() const { return incarnation_; }
+  // Sessions that are up now, clients and brokers.
+  std::uint32_t sessions() const { return sessions_; }
+  // Once a second: says what was held back in the log, and what the sockets lost.
+  void each_second();
+
+ private:
+  BrokerHost(udp::Loop loop, Logger& log);
+  Expected<void> build(const Config& config);
+  void upward() override;
+  void tell(const broker::Event& event);
+
+  udp::Loop loop_;
+  Logger& log_;
+  Throttle session_lines_{50};
+  std::uint32_t incarnation_ = 0, sessions_ = 0;
+  std::vector<broker::PeerConfig> peers_;
+  std::vector<std::string> filters_;
+  std::vector<broker::TopicRule> rules_;
+  struct Arena;
+  std::unique_ptr<Arena> arena_;
+  std::unique_ptr<broker::Engine> engine_;
+  udp::SocketCounters told_;
+};
+
+const char* reason_of(broker::DownReason reason);
+
+// What the engine of these limits takes, by bound and in total, as lines for the log.
+struct Share {
+  std::string name;
+  std::uint64_t bound = 0, bytes = 0;
+};
+std::vector<Share> memory_shares(const broker::Limits& limits);
+
+}  // namespace portolan::daemon

@@ -1,0 +1,262 @@
+#include "broker/udp/loop.hpp"
+
+#include <sys/epoll.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+namespace portolan::udp {
+
+namespace {
+
+// What epoll's data says: sockets by index, then the timer, then watched descriptors.
+constexpr std::uint64_t kTimer = 1ull << 32, kWatched = 1ull << 33;
+
+}  // namespace
+
+struct Loop::State {
+  Descriptor epoll, timer;
+  std::vector<UdpSocket> sockets;
+  std::vector<bool> wants_room;  // by socket: EPOLLOUT is on
+  std::vector<std::function<void()>> watched;
+  Guest* guest = nullptr;
+  Clock clock;
+  LoopCounters counters;
+  std::uint64_t armed_ns = broker::kNever;
+  // Polled and not yet sent.
+  std::array<broker::Transmit, kBatch> pending;
+  std::size_t pending_first = 0, pending_count = 0;
+  std::array<broker::DatagramView, kBatch> views;
+  std::array<broker::Verdict, kBatch> verdicts;
+
+  bool take(UdpSocket& socket);
+  void work();
+  void send();
+  bool send_pending();
+  void want_room(std::size_t socket, bool on);
+  void arm();
+};
+
+Expected<Loop> Loop::open(std::span<const Address> locals, const SocketOptions& options) {
+  const auto cannot = [](const char* what) { return fail(Exit::cannot, what, std::strerror(errno)); };
+  auto s = std::make_unique<State>();
+  s->epoll = Descriptor(epoll_create1(EPOLL_CLOEXEC));
+  s->timer = Descriptor(timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC));
+  if (s->epoll.get() < 0) return cannot("epoll");
+  if (s->timer.get() < 0) return cannot("timerfd");
+  const auto add = [&](int fd, std::uint64_t data) {
+    epoll_event event{};
+    event.events = EPOLLIN;
+    event.data.u64 = data;
+    return epoll_ctl(s->epoll.get(), EPOLL_CTL_ADD, fd, &event) == 0;
+  };
+  if (!add(s->timer.get(), kTimer)) return cannot("epoll");
+  if (locals.empty() || locals.size() > 255) return fail(Exit::usage, "", "a loop needs 1 to 255 addresses");
+  for (std::size_t i = 0; i < locals.size(); ++i) {
+    auto socket = UdpSocket::open(locals[i], static_cast<std::uint8_t>(i), options);
+    if (!socket) return tl::unexpected<Error>(socket.error());
+    if (!add(socket->fd(), i)) return cannot("epoll");
+    s->sockets.push_back(std::move(*socket));
+  }
+  s->wants_room.assign(locals.size(), false);
+  return Loop(std::move(s));
+}
+
+Loop::Loop(std::unique_ptr<State> state) : s_(std::move(state)) {}
+Loop::Loop(Loop&&) noexcept = default;
+Loop& Loop::operator=(Loop&&) noexcept = default;
+Loop::~Loop() = default;
+
+void Loop::attach(Guest& guest) {
+  s_->guest = &guest;
+}
+
+Expected<void> Loop::watch(int fd, std::function<void()> readable) {
+  if (s_->watched.size() == kWatchedMost) return fail(Exit::cannot, "epoll", "too many descriptors are watched");
+  epoll_event event{};
+  event.events = EPOLLIN;
+  event.data.u64 = kWatched + s_->watched.size();
+  if (epoll_ctl(s_->epoll.get(), EPOLL_CTL_ADD, fd, &event) != 0) {
+    return fail(Exit::cannot, "epoll", std::strerror(errno));
+  }
+  s_->watched.push_back(std::move(readable));
+  return {};
+}
+
+void Loop::wait(std::uint64_t most_ns) {
+  // The engine's deadline is the timer's business; this is the caller's own bound.
+  int timeout_ms = -1;
+  if (most_ns != broker::kNever) {
+    timeout_ms = static_cast<int>(std::min<std::uint64_t>((most_ns + 999'999) / 1'000'000, 3'600'000));
+  }
+  ++s_->counters.wakes;
+  epoll_event events[16];
+  const int n = epoll_wait(s_->epoll.get(), events, 16, timeout_ms);
+  // Callbacks see an engine between turns; sockets and the timer are the turn's.
+  for (int i = 0; i < n; ++i) {
+    if ((events[i].data.u64 & kWatched) != 0) s_->watched[events[i].data.u64 - kWatched]();
+  }
+  turn();
+}
+
+void Loop::turn() {
+  ++s_->counters.turns;
+  std::uint64_t fired = 0;
+  if (read(s_->timer.get(), &fired, sizeof fired) > 0) s_->armed_ns = broker::kNever;
+  for (int batch = 0; batch < kBatchesPerTurn; ++batch) {
+    bool more = false;
+    for (UdpSocket& socket : s_->sockets) more = s_->take(socket) || more;
+    if (!more) break;
+  }
+  after_call();
+}
+
+// One batch, in runs of the same path. Whether there may be more.
+bool Loop::State::take(UdpSocket& socket) {
+  const std::span<const Received> got = socket.receive();
+  if (got.empty()) return false;
+  const broker::Now now = clock.now();
+  for (std::size_t first = 0; first < got.size();) {
+    std::size_t n = 0;
+    while (first + n < got.size() && got[first + n].path == got[first].path) {
+      views[n] = got[first + n].datagram;
+      verdicts[n] = {};
+      ++n;
+    }
+    guest->receive(now, got[first].path, {views.data(), n}, {verdicts.data(), n});
+    guest->judged({verdicts.data(), n});
+    first += n;
+  }
+  work();
+  send();
+  return got.size() == kBatch;
+}
+
+void Loop::State::work() {
+  guest->upward();
+  for (int bound = 0; guest->more_work() && bound < kWorkPerTurn; ++bound) {
+    guest->tick(clock.now());
+    ++counters.ticks;
+    guest->upward();
+  }
+}
+
+void Loop::after_call() {
+  const broker::Now now = s_->clock.now();
+  if (s_->guest->next_deadline() <= now.mono_ns) {
+    s_->guest->tick(now);
+    ++s_->counters.ticks;
+  }
+  s_->work();
+  s_->send();
+  s_->arm();
+}
+
+void Loop::State::send() {
+  guest->before_send();
+  for (;;) {
+    if (pending_count == 0) {
+      pending_first = 0;
+      const broker::Now now = clock.now();
+      while (pending_count < kBatch && guest->poll_transmit(now, pending[pending_count])) ++pending_count;
+      if (pending_count == 0) return;
+    }
+    if (!send_pending()) return;
+  }
+}
+
+// False when a socket has no room: it is asked for, and the rest stays.
+bool Loop::State::send_pending() {
+  while (pending_count > 0) {
+    const std::size_t index = socket_of(pending[pending_first].path);
+    std::size_t n = 1;
+    while (n < pending_count && socket_of(pending[pending_first + n].path) == index) ++n;
+    // An engine answers to paths that it was told by us, so the index is one of ours; a bug must not become a crash.
+    const std::size_t done =
+        index < sockets.size() ? sockets[index].send({pending.data() + pending_first, n}) : n;
+    for (std::size_t i = 0; i < done; ++i) guest->release_transmit(pending[pending_first + i].handle);
+    pending_first += done;
+    pending_count -= done;
+    if (done < n) {
+      want_room(index, true);
+      return false;
+    }
+    if (index < sockets.size()) want_room(index, false);
+  }
+  return true;
+}
+
+void Loop::State::want_room(std::size_t socket, bool on) {
+  if (wants_room[socket] == on) return;
+  wants_room[socket] = on;
+  epoll_event event{};
+  event.events = on ? EPOLLIN | EPOLLOUT : EPOLLIN;
+  event.data.u64 = socket;
+  epoll_ctl(epoll.get(), EPOLL_CTL_MOD, sockets[socket].fd(), &event);
+}
+
+// A deadline that moves later leaves the timer as it is: one idle wake costs less than setting it each time.
+void Loop::State::arm() {
+  std::uint64_t deadline = guest->more_work() ? 1 : guest->next_deadline();
+  if (deadline >= armed_ns) return;
+  // What waits for room in a socket is woken by the socket; a deadline in the past would only spin.
+  if (pending_count > 0) deadline = std::max(deadline, clock.now().mono_ns + 1'000'000);
+  if (deadline >= armed_ns) return;
+  armed_ns = deadline;
+  itimerspec spec{};
+  spec.it_value.tv_sec = static_cast<time_t>(deadline / 1'000'000'000);
+  spec.it_value.tv_nsec = static_cast<long>(std::max<std::uint64_t>(deadline % 1'000'000'000, deadline < 1'000'000'000));
+  timerfd_settime(timer.get(), TFD_TIMER_ABSTIME, &spec, nullptr);
+}
+
+int Loop::descriptor() const {
+  return s_->epoll.get();
+}
+std::uint64_t Loop::next_deadline() const {
+  return s_->guest->next_deadline();
+}
+broker::Now Loop::now() const {
+  return s_->clock.now();
+}
+Clock& Loop::clock() {
+  return s_->clock;
+}
+const std::vector<UdpSocket>& Loop::sockets() const {
+  return s_->sockets;
+}
+const LoopCounters& Loop::counters() const {
+  return s_->counters;
+}
+bool Loop::sending() const {
+  return s_->pending_count > 0;
+}
+
+SocketCounters Loop::socket_counters() const {
+  SocketCounters sum;
+  for (const UdpSocket& socket : s_->sockets) {
+    const SocketCounters& c = socket.counters();
+    sum.received += c.received;
+    sum.received_bytes += c.received_bytes;
+    sum.receive_calls += c.receive_calls;
+    sum.sent += c.sent;
+    sum.sent_bytes += c.sent_bytes;
+    sum.send_calls += c.send_calls;
+    sum.send_blocked += c.send_blocked;
+    for (std::size_t i = 0; i < sum.lost.size(); ++i) sum.lost[i] += c.lost[i];
+  }
+  return sum;
+}
+
+Expected<broker::PathId> Loop::path_to(const Address& peer) const {
+  for (const UdpSocket& socket : s_->sockets) {
+    if (socket.local().family() == peer.family()) return peer.path(socket.index());
+  }
+  return fail(Exit::usage, peer.text(),
+              std::string("no socket of ours speaks ") + (peer.v6() ? "IPv6; listen on [::]:PORT too" :
+                                                                        "IPv4; listen on 0.0.0.0:PORT too"));
+}
+
+}  // namespace portolan::udp
