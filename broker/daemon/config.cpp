@@ -12,9 +12,9 @@ using read::Map;
 using read::Tree;
 using read::Unit;
 
-const std::vector<std::string> kTop = {"id",     "name",  "listen", "security", "limits", "heartbeat",
-                                       "rate",   "fragment", "detach", "drain",  "peers",    "topics",
-                                       "state",  "incarnation", "log"};
+const std::vector<std::string> kTop = {"id",    "name",        "listen", "security", "limits", "heartbeat",
+                                       "rate",  "fragment",    "detach", "drain",    "peers",  "topics",
+                                       "state", "incarnation", "log",    "record"};
 const std::vector<std::string> kLimits = {"daemon", "sim", "long", "thousand", "thousand_hub"};
 const std::vector<std::string> kRoles = {"mesh", "hub", "standby", "leaf", "standby-leaf"};
 const std::vector<std::string> kLanes = {"ordered", "realtime", "bulk"};
@@ -32,6 +32,7 @@ class ConfigReader {
     if (const Tree* peers = top_.find("peers")) read_peers(*peers);
     if (const Tree* topics = top_.find("topics")) read_topics(*topics);
     log();
+    if (const Tree* record = top_.find("record")) read_record(*record);
     return std::move(c_);
   }
 
@@ -85,7 +86,8 @@ class ConfigReader {
     top_.read("rate", Unit::rate, c_.rate_bps);
     if (top_.read("fragment", Unit::size, c_.fragment_bytes)) {
       if (c_.fragment_bytes < 1'088 || c_.fragment_bytes > 4'032 || c_.fragment_bytes % 64 != 0) {
-        r_.out.error(top_.find("fragment")->at, "fragment", "is out of range; valid: multiples of 64 B, 1088 B to 4032 B");
+        r_.out.error(top_.find("fragment")->at, "fragment",
+                     "is out of range; valid: multiples of 64 B, 1088 B to 4032 B");
       }
     }
     if (const Tree* detach = top_.find("detach")) {
@@ -135,13 +137,15 @@ class ConfigReader {
     }
     for (const Peer& other : c_.peers) {
       if (other.id != peer.id) continue;
-      r_.out.error(id->at, map.path("id"), std::to_string(peer.id) + " is named twice; each broker has an id of its own");
+      r_.out.error(id->at, map.path("id"),
+                   std::to_string(peer.id) + " is named twice; each broker has an id of its own");
     }
   }
 
   void read_topics(const Tree& list) {
     if (!list.is_list()) {
-      r_.out.error(list.at, "topics", "must be a list; say `- {filter: ais/#, retain: 5 s}`, first that matches counts");
+      r_.out.error(list.at, "topics",
+                   "must be a list; say `- {filter: ais/#, retain: 5 s}`, first that matches counts");
       return;
     }
     for (const Tree& item : list.items) {
@@ -151,8 +155,9 @@ class ConfigReader {
       if (const Tree* filter = map.need("filter", "ais/#")) {
         topic.filter = r_.word(*filter, map.path("filter")).value_or("");
         if (!topic.filter.empty() && !broker::wire::valid_filter(topic.filter)) {
-          r_.out.error(filter->at, map.path("filter"),
-                       "\"" + topic.filter + "\" is no filter; levels between /, none empty, + for one, # for the rest");
+          r_.out.error(
+              filter->at, map.path("filter"),
+              "\"" + topic.filter + "\" is no filter; levels between /, none empty, + for one, # for the rest");
         }
       }
       if (const Tree* lane = map.find("lane")) {
@@ -173,6 +178,27 @@ class ConfigReader {
       c_.log.level = kLevels[r_.choice(*level, "log.level", kLevels).value_or(2)];
     }
     if (const Tree* form = map.find("form")) c_.log.json = r_.choice(*form, "log.form", {"text", "json"}) == 1u;
+  }
+
+  void read_record(const Tree& value) {
+    const Map map(r_, value, "record", {"file", "process", "node", "name", "seed", "plan", "epoch"});
+    Record record;
+    const auto number = [&](const char* key, std::uint64_t most) {
+      const Tree* n = map.need(key, "0");
+      return n == nullptr ? 0 : r_.count(*n, map.path(key), 0, most).value_or(0);
+    };
+    const auto text = [&](const char* key, const char* example) {
+      const Tree* t = map.need(key, example);
+      return t == nullptr ? std::string() : r_.word(*t, map.path(key)).value_or("");
+    };
+    record.file = text("file", "records/hamburg.1.audit.rec");
+    record.process_name = text("name", "hamburg/broker");
+    record.plan_sha256 = text("plan", "the SHA-256 of plan.json");
+    record.process = static_cast<std::uint32_t>(number("process", 0xFFFF'FFFE));
+    record.node = static_cast<std::uint32_t>(number("node", 0xFFFF'FFFE));
+    record.seed = number("seed", kIdMost);
+    record.epoch_ns = number("epoch", kIdMost);
+    c_.record = std::move(record);
   }
 
   read::Reader& r_;
@@ -219,8 +245,8 @@ std::vector<std::string> needs_restart(const Config& running, const Config& next
   const auto topics = [](const Config& c) {
     std::vector<std::string> all;
     for (const Topic& t : c.topics) {
-      all.push_back(t.filter + " " + std::to_string(static_cast<int>(t.lane)) + " " + std::to_string(t.retain_ns) + " " +
-                    std::to_string(t.retain_bytes));
+      all.push_back(t.filter + " " + std::to_string(static_cast<int>(t.lane)) + " " + std::to_string(t.retain_ns) +
+                    " " + std::to_string(t.retain_bytes));
     }
     return all;
   };

@@ -34,6 +34,16 @@ struct Log {
   bool json = false;
 };
 
+// Rows for the checker, written by a rehearsal's runner into a generated configuration.
+struct Record {
+  std::string file;
+  std::uint32_t process = 0, node = 0;
+  std::string process_name;
+  std::uint64_t seed = 0;
+  std::string plan_sha256;
+  std::uint64_t epoch_ns = 0;  // the run's time 0 on the monotonic clock
+};
+
 struct Config {
   std::uint64_t id = 0;
   std::string name;
@@ -48,9 +58,10 @@ struct Config {
   std::uint64_t drain_ns = 5'000'000'000;
   std::vector<Peer> peers;
   std::vector<Topic> topics;
-  std::string state;  // folder; empty: incarnations come from the clock
+  std::string state;              // folder; empty: incarnations come from the clock
   std::uint32_t incarnation = 0;  // 0: the next one
   Log log;
+  std::optional<Record> record;
 };
 
 struct ReadConfig {

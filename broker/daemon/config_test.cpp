@@ -75,7 +75,8 @@ TEST(Config, tells_where_and_what_would_be_right) {
            Case{"\nid: 1\n", "\nid: 0\n", "f.yaml:2:5: id: 0 is out of range; valid: 1 to "},
            Case{"security: plain", "security: none", "f.yaml:5:11: security: unknown value \"none\"; valid: plain"},
            Case{"security: plain\n", "", "f.yaml:2:1: security: is missing; say `security: plain`"},
-           Case{"127.0.0.1:7400", "localhost", "f.yaml:4:10: listen: \"localhost\" is not an address; say ADDRESS:PORT"},
+           Case{"127.0.0.1:7400", "localhost",
+                "f.yaml:4:10: listen: \"localhost\" is not an address; say ADDRESS:PORT"},
            Case{"limits: sim", "limits: simm", "f.yaml:6:9: limits: unknown value \"simm\"; did you mean \"sim\"?"},
            Case{"50 ms", "50", "f.yaml:7:22: heartbeat.brokers: the bare number 50 needs a unit"},
            Case{"50 ms", "1 ms", "f.yaml:7:22: heartbeat.brokers: is out of range; valid: 10 ms to 10 s"},
@@ -83,7 +84,8 @@ TEST(Config, tells_where_and_what_would_be_right) {
            Case{"id: 3", "id: 1", "f.yaml:14:10: peers[1].id: 1 is this broker's own id"},
            Case{"id: 3", "id: 2", "f.yaml:14:10: peers[1].id: 2 is named twice"},
            Case{"far.example:7400", "far.example", "f.yaml:14:22: peers[1].address: \"far.example\" has no port"},
-           Case{"standby-leaf", "leafy", "f.yaml:14:48: peers[1].role: unknown value \"leafy\"; did you mean \"leaf\"?"},
+           Case{"standby-leaf", "leafy",
+                "f.yaml:14:48: peers[1].role: unknown value \"leafy\"; did you mean \"leaf\"?"},
            Case{"crane/+/load", "crane//load", "f.yaml:16:14: topics[0].filter: \"crane//load\" is no filter"},
            Case{"json", "jason", "f.yaml:18:27: log.form: unknown value \"jason\"; did you mean \"json\"?"},
        }) {
@@ -101,7 +103,8 @@ TEST(Config, an_empty_or_absent_file_says_what_to_do) {
 
 TEST(Config, more_peers_than_the_limits_hold_are_refused) {
   std::string text = "id: 1\nlisten: 127.0.0.1:1\nsecurity: plain\nlimits: thousand\npeers:\n";
-  for (int i = 2; i < 5; ++i) text += "  - {id: " + std::to_string(i) + ", address: 127.0.0.1:" + std::to_string(i) + "}\n";
+  for (int i = 2; i < 5; ++i)
+    text += "  - {id: " + std::to_string(i) + ", address: 127.0.0.1:" + std::to_string(i) + "}\n";
   EXPECT_NE(first_message(text).find("3 peers, but limits \"thousand\" holds 2"), std::string::npos);
 }
 
@@ -112,12 +115,11 @@ TEST(Config, says_what_needs_a_restart) {
   struct Case {
     const char *what, *by, *key;
   };
-  for (const Case& c :
-       {Case{"\nid: 1\n", "\nid: 9\n", "id"}, Case{"127.0.0.1:7400", "127.0.0.1:7401", "listen"},
-        Case{"limits: sim", "limits: daemon", "limits"}, Case{"50 ms", "60 ms", "heartbeat"},
-        Case{"100 Mbit/s", "90 Mbit/s", "rate"}, Case{"1088 B", "1280 B", "fragment"},
-        Case{"1 MiB", "2 MiB", "detach"}, Case{"127.0.0.2:7400", "127.0.0.3:7400", "peers"},
-        Case{"retain: 5 s", "retain: 6 s", "topics"}, Case{"json", "text", "log.form"}}) {
+  for (const Case& c : {Case{"\nid: 1\n", "\nid: 9\n", "id"}, Case{"127.0.0.1:7400", "127.0.0.1:7401", "listen"},
+                        Case{"limits: sim", "limits: daemon", "limits"}, Case{"50 ms", "60 ms", "heartbeat"},
+                        Case{"100 Mbit/s", "90 Mbit/s", "rate"}, Case{"1088 B", "1280 B", "fragment"},
+                        Case{"1 MiB", "2 MiB", "detach"}, Case{"127.0.0.2:7400", "127.0.0.3:7400", "peers"},
+                        Case{"retain: 5 s", "retain: 6 s", "topics"}, Case{"json", "text", "log.form"}}) {
     const auto next = parse_config(replaced(c.what, c.by), "f");
     ASSERT_TRUE(next.config) << c.by << next.messages[0];
     EXPECT_EQ(needs_restart(running, *next.config), std::vector<std::string>{c.key});

@@ -33,8 +33,8 @@ Expected<std::unique_ptr<BrokerHost>> BrokerHost::make(const Config& config, Log
 }
 
 Expected<void> BrokerHost::build(const Config& config) {
-  const auto incarnation = config.incarnation != 0 ? Expected<std::uint32_t>(config.incarnation)
-                                                   : next_incarnation(config.state);
+  const auto incarnation =
+      config.incarnation != 0 ? Expected<std::uint32_t>(config.incarnation) : next_incarnation(config.state);
   if (!incarnation) return tl::unexpected<Error>(incarnation.error());
   incarnation_ = *incarnation;
   broker::EngineConfig engine;
@@ -75,6 +75,11 @@ Expected<void> BrokerHost::build(const Config& config) {
   }
   engine_ = std::make_unique<broker::Engine>(
       config.limits, engine, std::span<std::uint8_t>(static_cast<std::uint8_t*>(arena_->at), arena_->bytes));
+  if (config.record) {
+    auto witness = Witness::create(*config.record, config.id, incarnation_);
+    if (!witness) return tl::unexpected<Error>(witness.error());
+    witness_ = std::move(*witness);
+  }
   set_engine(*engine_);
   loop_.attach(*this);
   return {};
@@ -82,12 +87,28 @@ Expected<void> BrokerHost::build(const Config& config) {
 
 void BrokerHost::upward() {
   broker::Event event;
-  while (engine_->poll_event(event)) tell(event);
+  while (engine_->poll_event(event)) {
+    if (witness_) witness_->event(event);
+    tell(event);
+  }
   broker::DiskRequest request;
   while (engine_->poll_disk(request)) {
     // Nothing that is spoken today writes to a disk; whatever asks is told so, rather than left waiting.
     engine_->disk_done(loop_.now(), request.token, broker::DiskResult::failed);
   }
+}
+
+void BrokerHost::judged(std::span<const broker::Verdict> verdicts) {
+  if (witness_) witness_->judged(verdicts);
+}
+
+void BrokerHost::before_send() {
+  if (!witness_) return;
+  if (auto written = witness_->turn(*engine_, loop_, false); !written) broken_ = written.error();
+}
+
+Expected<void> BrokerHost::finish() {
+  return witness_ ? witness_->finish(*engine_, loop_) : Expected<void>{};
 }
 
 void BrokerHost::tell(const broker::Event& event) {
@@ -121,6 +142,9 @@ void BrokerHost::tell(const broker::Event& event) {
 }
 
 void BrokerHost::each_second() {
+  if (witness_) {
+    if (auto written = witness_->turn(*engine_, loop_, true); !written) broken_ = written.error();
+  }
   if (const std::uint64_t n = session_lines_.take_held_back(); n > 0) {
     log_(Level::warning, "lines held back", {{"lines", n}});
   }
@@ -134,7 +158,7 @@ void BrokerHost::each_second() {
 }
 
 const char* reason_of(broker::DownReason reason) {
-  constexpr const char* kNames[] = {"none",     "timeout", "reset",     "closed",  "replaced", "handshake failed",
+  constexpr const char* kNames[] = {"none",  "timeout",   "reset",   "closed", "replaced", "handshake failed",
                                     "local", "exhausted", "tampered"};
   const auto i = static_cast<std::size_t>(reason);
   return i < std::size(kNames) ? kNames[i] : "unknown";

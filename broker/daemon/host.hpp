@@ -1,13 +1,15 @@
-// One broker process: an Engine in an arena of its own on a Loop, with its events in the log. The same engine library that
-// the simulator links; here time is the kernel's, and entropy too. One thread.
+// One broker process: an Engine in an arena of its own on a Loop, with its events in the log. The same engine library
+// that the simulator links; here time is the kernel's, and entropy too. One thread.
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "broker/daemon/config.hpp"
 #include "broker/daemon/log.hpp"
+#include "broker/daemon/witness.hpp"
 #include "broker/engine.hpp"
 #include "broker/udp/loop.hpp"
 
@@ -26,11 +28,17 @@ class BrokerHost final : public udp::GuestOf<broker::Engine> {
   std::uint32_t sessions() const { return sessions_; }
   // Once a second: says what was held back in the log, and what the sockets lost.
   void each_second();
+  // The end of the records, where there are any.
+  Expected<void> finish();
+  // Records that cannot be written are worth nothing, so the broker ends.
+  const std::optional<Error>& broken() const { return broken_; }
 
  private:
   BrokerHost(udp::Loop loop, Logger& log);
   Expected<void> build(const Config& config);
   void upward() override;
+  void judged(std::span<const broker::Verdict> verdicts) override;
+  void before_send() override;
   void tell(const broker::Event& event);
 
   udp::Loop loop_;
@@ -44,6 +52,8 @@ class BrokerHost final : public udp::GuestOf<broker::Engine> {
   std::unique_ptr<Arena> arena_;
   std::unique_ptr<broker::Engine> engine_;
   udp::SocketCounters told_;
+  std::optional<Witness> witness_;
+  std::optional<Error> broken_;
 };
 
 const char* reason_of(broker::DownReason reason);

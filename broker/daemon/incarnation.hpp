@@ -1,5 +1,5 @@
-// A later start must have a higher incarnation, or peers take the new process for the dead one. With a state folder it is
-// counted in a file there; without, it comes from the wall clock (broker/udp/clock.hpp), which holds as long as that
+// A later start must have a higher incarnation, or peers take the new process for the dead one. With a state folder it
+// is counted in a file there; without, it comes from the wall clock (broker/udp/clock.hpp), which holds as long as that
 // clock does not go back.
 #pragma once
 

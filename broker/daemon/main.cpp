@@ -1,5 +1,5 @@
-// portolan-broker: one harbour's broker over UDP. See broker/daemon/CONFIG.md. Exit codes as in README: 0 ended when told
-// to, 1 a fault of ours, 64 a wrong configuration or command line, 69 this machine cannot.
+// portolan-broker: one harbour's broker over UDP. See broker/daemon/CONFIG.md. Exit codes as in README: 0 ended when
+// told to, 1 a fault of ours, 64 a wrong configuration or command line, 69 this machine cannot.
 #include <sys/signalfd.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
@@ -47,6 +47,11 @@ class Daemon {
       return static_cast<int>(begun.error().code);
     }
     while (!done()) host_->loop().wait(stopping_ ? 10'000'000 : portolan::broker::kNever);
+    auto finished = host_->broken() ? Expected<void>(tl::unexpected<Error>(*host_->broken())) : host_->finish();
+    if (!finished) {
+      log_(Level::error, "records", {{"why", finished.error().text()}});
+      return static_cast<int>(finished.error().code);
+    }
     log_(Level::info, "ended", {{"sessions", host_->sessions()}});
     return 0;
   }
@@ -115,6 +120,7 @@ class Daemon {
   }
 
   bool done() const {
+    if (host_->broken()) return true;
     return stopping_ && (!host_->loop().sending() || udp::monotonic_ns() >= stop_by_ns_);
   }
 
@@ -180,7 +186,8 @@ int main(int argc, char** argv) {
       std::cout << "portolan-broker " PORTOLAN_VERSION " (wire version " << PTL_VERSION << ")\n";
       return 0;
     }
-    if (given.count("rest") > 0) return usage("no argument \""s + given["rest"].as<std::vector<std::string>>()[0] + "\"");
+    if (given.count("rest") > 0)
+      return usage("no argument \""s + given["rest"].as<std::vector<std::string>>()[0] + "\"");
     if (given.count("config") == 0) return usage("say --config FILE");
     const std::string file = given["config"].as<std::string>();
     daemon::ReadConfig read = daemon::read_config(file);

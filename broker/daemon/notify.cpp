@@ -34,9 +34,9 @@ bool Notifier::send(std::string_view lines) const {
   if (to.sun_path[0] == '@') to.sun_path[0] = '\0';  // Linux's abstract namespace
   const udp::Descriptor fd(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
   const auto length = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + socket_.size());
-  return fd.get() >= 0 && ::sendto(fd.get(), lines.data(), lines.size(), MSG_NOSIGNAL,
-                                   reinterpret_cast<const sockaddr*>(&to), length) ==
-                              static_cast<ssize_t>(lines.size());
+  return fd.get() >= 0 &&
+         ::sendto(fd.get(), lines.data(), lines.size(), MSG_NOSIGNAL, reinterpret_cast<const sockaddr*>(&to), length) ==
+             static_cast<ssize_t>(lines.size());
 }
 
 }  // namespace portolan::daemon

@@ -9,6 +9,7 @@
 #include "broker/client_engine.hpp"
 #include "broker/crypto/plain_key.hpp"
 #include "broker/library/portolan.hpp"
+#include "broker/udp/counters.hpp"
 #include "broker/udp/loop.hpp"
 
 namespace portolan {
@@ -172,7 +173,8 @@ std::unique_ptr<Client> Client::connect(const Options& options, Handler& handler
   if (!broker::Limits::by_name(options.limits, limits)) {
     return refuse(Exit::usage, "no limits \"" + options.limits + "\"; valid: sim_client, long_client, thousand_client");
   }
-  if (options.broker_id == 0) return refuse(Exit::usage, "broker_id is 0; it is the `id` of the broker's configuration");
+  if (options.broker_id == 0)
+    return refuse(Exit::usage, "broker_id is 0; it is the `id` of the broker's configuration");
   if (options.fragment_bytes < 1'088 || options.fragment_bytes > 4'032 || options.fragment_bytes % 64 != 0) {
     return refuse(Exit::usage, "fragment_bytes is out of range; valid: multiples of 64, 1088 to 4032");
   }
@@ -221,8 +223,11 @@ Client::~Client() {
 Published Client::publish(std::string_view topic, std::span<const std::uint8_t> payload, Lane lane) {
   if (s_->closed) return {Refused::not_connected, 0, 0};
   const auto published = s_->engine->publish(s_->loop.now(), topic, static_cast<broker::Lane>(lane), payload);
-  if (published.refused == broker::RefuseReason::none) ++s_->published;
-  s_->settle();
+  // A refusal leaves nothing queued, so there is nothing to send; and no handler comes between it and its answer.
+  if (published.refused == broker::RefuseReason::none) {
+    ++s_->published;
+    s_->settle();
+  }
   return {static_cast<Refused>(published.refused), published.sequence, published.retry_after_ns};
 }
 
@@ -233,7 +238,8 @@ Published Client::publish(std::string_view topic, std::string_view payload, Lane
 Refused Client::subscribe(std::string_view filter, Replay replay) {
   if (s_->closed) return Refused::not_connected;
   const auto refused = s_->engine->subscribe(s_->loop.now(), filter, static_cast<broker::ReplayMode>(replay));
-  if (refused == broker::RefuseReason::none && std::find(s_->filters.begin(), s_->filters.end(), filter) == s_->filters.end()) {
+  if (refused == broker::RefuseReason::none &&
+      std::find(s_->filters.begin(), s_->filters.end(), filter) == s_->filters.end()) {
     s_->filters.emplace_back(filter);
   }
   s_->settle();
@@ -310,7 +316,6 @@ void Client::leave(std::uint64_t linger_ns) {
 std::vector<Counter> Client::counters() const {
   std::vector<Counter> out;
   const broker::ClientCounters& c = s_->engine->counters();
-  const broker::EndpointCounters& e = s_->engine->endpoint_counters();
   out = {{"published", 0, c.published},
          {"accepted", 0, c.accepted},
          {"received", 0, c.received},
@@ -320,26 +325,12 @@ std::vector<Counter> Client::counters() const {
          {"client_duplicates_dropped", 0, c.duplicates_dropped},
          {"before_cursor", 0, c.before_cursor},
          {"gaps", 0, c.gaps},
-         {"gap_messages", 0, c.gap_messages},
-         {"datagrams_in", 0, e.datagrams_in},
-         {"datagrams_out", 0, e.datagrams_out},
-         {"bytes_in", 0, e.bytes_in},
-         {"bytes_out", 0, e.bytes_out},
-         {"messages_in", 0, e.messages_in},
-         {"messages_out", 0, e.messages_out},
-         {"repair_datagrams", 0, e.repair_datagrams},
-         {"repair_bytes", 0, e.repair_bytes},
-         {"spurious_repairs", 0, e.spurious_repairs},
-         {"packets_lost", 0, e.packets_lost},
-         {"acks_out", 0, e.acks_out},
-         {"heartbeats_out", 0, e.heartbeats_out},
-         {"resets_in", 0, e.resets_in},
-         {"resets_out", 0, e.resets_out}};
-  for (std::uint32_t d = 1; d < static_cast<std::uint32_t>(broker::Drop::kCount); ++d) {
-    out.push_back({"drop", d, e.drops[d]});
-  }
-  const udp::SocketCounters sockets = s_->loop.socket_counters();
-  for (std::uint32_t i = 0; i < sockets.lost.size(); ++i) out.push_back({"socket_lost", i, sockets.lost[i]});
+         {"gap_messages", 0, c.gap_messages}};
+  const auto tell = [&out](const char* name, std::uint32_t code, std::uint64_t value) {
+    out.push_back({name, code, value});
+  };
+  udp::each_counter(s_->engine->endpoint_counters(), tell);
+  udp::each_counter(s_->loop.socket_counters(), tell);
   return out;
 }
 

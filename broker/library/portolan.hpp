@@ -9,12 +9,12 @@
 //
 // Who runs it. Nothing happens by itself: no thread is started. Either call run_for(); or have a loop of your own watch
 // descriptor() for input, and call process() when it is readable. (It is one descriptor for socket and timer: also
-// deadlines make it readable, so no timeout is needed.) Handlers are called from within process() and run_for(), and may
-// publish and subscribe, but not process().
+// deadlines make it readable, so no timeout is needed.) Handlers are called from within process() and run_for(), and
+// may publish and subscribe, but not process().
 //
-// Promises (broker/wire/PROTOCOL.md): publish() keeps the message until `received`, also across reconnects; a subscriber
-// hears each message of a (topic, publisher) once and in order, or is told of a gap. Memory is taken once, at connect().
-// A client belongs to one thread at a time. Nothing throws but std::bad_alloc at connect().
+// Promises (broker/wire/PROTOCOL.md): publish() keeps the message until `received`, also across reconnects; a
+// subscriber hears each message of a (topic, publisher) once and in order, or is told of a gap. Memory is taken once,
+// at connect(). A client belongs to one thread at a time. Nothing throws but std::bad_alloc at connect().
 #pragma once
 
 #include <cstdint>
@@ -33,7 +33,7 @@ struct Options {
   std::uint32_t incarnation = 0;          // must rise with each start under the same id. 0: from the wall
                                           // clock, which may take a tenth of a second
   std::string bind;                       // local ADDRESS:PORT; empty: the system's choice
-  std::string limits = "sim_client";      // profile of memory: sim_client, long_client (16 MiB messages), thousand_client
+  std::string limits = "sim_client";  // profile of memory: sim_client, long_client (16 MiB messages), thousand_client
   std::uint64_t heartbeat_ns = 500'000'000;
   std::uint64_t rate_bps = 0;  // never send faster; 0: as fast as the path is found to be
   std::uint32_t fragment_bytes = 1'280;
@@ -185,8 +185,8 @@ class Client {
   // the broker for its detach bound, for a client that comes back under the same id; until then what others publish for
   // them is not `received`.
   void close();
-  // For a subscriber that will not come back: gives up its subscriptions, runs so long that the broker hears of it and of
-  // what has arrived, and closes. Not from within a handler.
+  // For a subscriber that will not come back: gives up its subscriptions, runs so long that the broker hears of it and
+  // of what has arrived, and closes. Not from within a handler.
   void leave(std::uint64_t linger_ns = 100'000'000);
 
   std::vector<Counter> counters() const;

@@ -22,7 +22,8 @@ constexpr const char* kUsage =
     "  --id N               mine; drawn unless given\n"
     "  --within 5s          how long to wait for the broker\n"
     "  --finish 10s         pub: how long to wait until every subscriber has everything\n"
-    "pub without --file and --nmea reads lines, each a message; sub prints TOPIC PUBLISHER.INCARNATION#SEQUENCE TEXT.\n";
+    "pub without --file and --nmea reads lines, each a message; sub prints TOPIC PUBLISHER.INCARNATION#SEQUENCE "
+    "TEXT.\n";
 
 struct Wrong {
   std::string why;
@@ -96,10 +97,9 @@ int run(const Words& words, std::vector<std::string> rest) {
     o.quiet = words.has("quiet");
     o.count = words.count("count", 0);
     o.for_ns = words.quantity("for", Unit::time, 0);
-    o.replay = words.choice("replay", portolan::Replay::none,
-                            {{"none", portolan::Replay::none},
-                             {"last", portolan::Replay::last},
-                             {"retained", portolan::Replay::retained}});
+    o.replay = words.choice(
+        "replay", portolan::Replay::none,
+        {{"none", portolan::Replay::none}, {"last", portolan::Replay::last}, {"retained", portolan::Replay::retained}});
     return program::sub(common, o);
   }
   if (verb == "ping") {
@@ -120,7 +120,7 @@ int main(int argc, char** argv) {
     cxxopts::Options parser("portolan-client", "Publish and subscribe");
     const auto text = [] { return cxxopts::value<std::string>(); };
     parser.add_options()("plain", "")("broker", "", text())("broker-id", "", text())("id", "", text())("limits", "",
-                                                                                                      text());
+                                                                                                       text());
     parser.add_options()("within", "", text())("finish", "", text())("file", "", text())("nmea", "", text());
     parser.add_options()("speed", "", text())("lane", "", text())("json", "")("quiet", "")("count", "", text());
     parser.add_options()("for", "", text())("replay", "", text())("every", "", text())("size", "", text());
@@ -131,8 +131,8 @@ int main(int argc, char** argv) {
       std::cout << kUsage;
       return 0;
     }
-    return run(Words(given), given.count("rest") > 0 ? given["rest"].as<std::vector<std::string>>()
-                                                      : std::vector<std::string>{});
+    return run(Words(given),
+               given.count("rest") > 0 ? given["rest"].as<std::vector<std::string>>() : std::vector<std::string>{});
   } catch (const Wrong& wrong) {
     std::cerr << "portolan-client: " << wrong.why << "\n" << kUsage;
   } catch (const cxxopts::exceptions::exception& e) {

@@ -44,8 +44,7 @@ class Pinger : public Handler {
     std::memcpy(&due, message.pieces.front().data(), std::min(sizeof due, message.pieces.front().size()));
     const std::uint64_t took = monotonic_ns() - due;
     round_trips_.push_back(took);
-    std::printf("%" PRIu64 ": %zu bytes, %.1f us\n", message.sequence, message.bytes,
-                static_cast<double>(took) / 1e3);
+    std::printf("%" PRIu64 ": %zu bytes, %.1f us\n", message.sequence, message.bytes, static_cast<double>(took) / 1e3);
   }
 
  private:

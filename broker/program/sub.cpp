@@ -59,8 +59,7 @@ class Subscriber : public Handler {
     // Beside payloads alone a gap would look like one of them.
     std::fprintf(options_.quiet ? stderr : stdout, "GAP %.*s %llu.%u#%llu..%s %s\n", static_cast<int>(gap.topic.size()),
                  gap.topic.data(), static_cast<unsigned long long>(gap.publisher), gap.incarnation,
-                 static_cast<unsigned long long>(gap.first), last.empty() ? "?" : last.c_str(),
-                 gap_reason(gap.reason));
+                 static_cast<unsigned long long>(gap.first), last.empty() ? "?" : last.c_str(), gap_reason(gap.reason));
   }
 
   void on_subscribed(std::string_view filter, std::uint32_t unreachable) override {

@@ -1,5 +1,5 @@
-// What the verbs of portolan-client share: options of the connection, and waiting for descriptors together with a client.
-// The program is a user of the library like any other: it runs the library from a loop of its own.
+// What the verbs of portolan-client share: options of the connection, and waiting for descriptors together with a
+// client. The program is a user of the library like any other: it runs the library from a loop of its own.
 #pragma once
 
 #include <chrono>

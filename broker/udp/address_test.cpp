@@ -16,8 +16,8 @@ TEST(Address, reads_and_shows_both_families) {
 }
 
 TEST(Address, says_what_would_be_right) {
-  for (const char* text : {"", "7400", ":7400", "127.0.0.1", "127.0.0.1:", "127.0.0.1:65536", "127.0.0.1:7x", "::1:7400",
-                           "[::1:7400", "harbour:7400", "1.2.3:7400"}) {
+  for (const char* text : {"", "7400", ":7400", "127.0.0.1", "127.0.0.1:", "127.0.0.1:65536", "127.0.0.1:7x",
+                           "::1:7400", "[::1:7400", "harbour:7400", "1.2.3:7400"}) {
     const auto address = Address::parse(text);
     ASSERT_FALSE(address) << text;
     EXPECT_NE(address.error().cause.find("127.0.0.1:7400"), std::string::npos) << address.error().cause;

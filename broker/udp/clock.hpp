@@ -1,5 +1,6 @@
-// The two clocks that a real host hands to its engine, with the seam through which a rehearsal bends them: an offset and
-// a rate of the wall clock, as an unsynchronised machine would have. Deadlines stay on the kernel's monotonic clock.
+// The two clocks that a real host hands to its engine, with the seam through which a rehearsal bends them: an offset
+// and a rate of the wall clock, as an unsynchronised machine would have. Deadlines stay on the kernel's monotonic
+// clock.
 #pragma once
 
 #include <cerrno>
@@ -21,8 +22,8 @@ inline std::int64_t wall_ns() {
   return static_cast<std::int64_t>(t.tv_sec) * 1'000'000'000 + static_cast<std::int64_t>(t.tv_nsec);
 }
 
-// An incarnation from the wall clock: tenths of a second since 2026 (32 bits last until 2039). Waits for the next tenth to
-// begin, so who starts after this process has ended gets a higher one, as long as the wall clock does not go back.
+// An incarnation from the wall clock: tenths of a second since 2026 (32 bits last until 2039). Waits for the next tenth
+// to begin, so who starts after this process has ended gets a higher one, as long as the wall clock does not go back.
 inline std::uint32_t incarnation_from_clock() {
   constexpr std::int64_t k2026Ns = 1'767'225'600ll * 1'000'000'000, kTenthNs = 100'000'000;
   const std::int64_t next = wall_ns() / kTenthNs + 1;
@@ -36,9 +37,9 @@ inline std::uint32_t incarnation_from_clock() {
 }
 
 struct Clock {
-  std::int64_t offset_ns = 0;        // of the wall clock
-  std::int64_t rate_ppb = 0;         // of the wall clock, from rate_since_ns on
-  std::uint64_t rate_since_ns = 0;   // on the monotonic clock
+  std::int64_t offset_ns = 0;       // of the wall clock
+  std::int64_t rate_ppb = 0;        // of the wall clock, from rate_since_ns on
+  std::uint64_t rate_since_ns = 0;  // on the monotonic clock
 
   broker::Now now() const {
     broker::Now now{monotonic_ns(), wall_ns() + offset_ns};

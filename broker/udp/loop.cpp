@@ -175,8 +175,7 @@ bool Loop::State::send_pending() {
     std::size_t n = 1;
     while (n < pending_count && socket_of(pending[pending_first + n].path) == index) ++n;
     // An engine answers to paths that it was told by us, so the index is one of ours; a bug must not become a crash.
-    const std::size_t done =
-        index < sockets.size() ? sockets[index].send({pending.data() + pending_first, n}) : n;
+    const std::size_t done = index < sockets.size() ? sockets[index].send({pending.data() + pending_first, n}) : n;
     for (std::size_t i = 0; i < done; ++i) guest->release_transmit(pending[pending_first + i].handle);
     pending_first += done;
     pending_count -= done;
@@ -208,7 +207,8 @@ void Loop::State::arm() {
   armed_ns = deadline;
   itimerspec spec{};
   spec.it_value.tv_sec = static_cast<time_t>(deadline / 1'000'000'000);
-  spec.it_value.tv_nsec = static_cast<long>(std::max<std::uint64_t>(deadline % 1'000'000'000, deadline < 1'000'000'000));
+  spec.it_value.tv_nsec =
+      static_cast<long>(std::max<std::uint64_t>(deadline % 1'000'000'000, deadline < 1'000'000'000));
   timerfd_settime(timer.get(), TFD_TIMER_ABSTIME, &spec, nullptr);
 }
 
@@ -255,8 +255,8 @@ Expected<broker::PathId> Loop::path_to(const Address& peer) const {
     if (socket.local().family() == peer.family()) return peer.path(socket.index());
   }
   return fail(Exit::usage, peer.text(),
-              std::string("no socket of ours speaks ") + (peer.v6() ? "IPv6; listen on [::]:PORT too" :
-                                                                        "IPv4; listen on 0.0.0.0:PORT too"));
+              std::string("no socket of ours speaks ") +
+                  (peer.v6() ? "IPv6; listen on [::]:PORT too" : "IPv4; listen on 0.0.0.0:PORT too"));
 }
 
 }  // namespace portolan::udp

@@ -37,8 +37,8 @@ class Loop {
   // After any other call into the engine (publish, subscribe, drain): its outputs, and when it wants to be woken.
   void after_call();
 
-  int descriptor() const;                // readable when turn() has work
-  std::uint64_t next_deadline() const;   // of the engine, on the monotonic clock
+  int descriptor() const;               // readable when turn() has work
+  std::uint64_t next_deadline() const;  // of the engine, on the monotonic clock
   broker::Now now() const;
   Clock& clock();
   // The path to a peer through the first socket of its family; refused when there is none.

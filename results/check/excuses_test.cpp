@@ -105,6 +105,44 @@ TEST(Excuses, AnAbsenceEndsWhereTheWayStandsLongEnough) {
   EXPECT_TRUE(o.names(Rule::r2)) << o.said;
 }
 
+// The crane dies at 5 s and the last message that it offered before is not there. Whether that is odd depends on how
+// exactly its last instants can be known.
+Outcome silent_before_death(bool virtual_time, std::size_t silent) {
+  plan::Plan plan = honest::small_plan();
+  plan.faults = {honest::stop(plan, plan::FaultKind::kill, {kCrane}, 5 * kSecond, 0)};
+  plan.expectations.clear();
+  honest::Run run = honest::run_honestly(plan);
+  for (LogicalRow& r : run.runner.rows) {
+    if (r.text == "virtual_time" && !virtual_time) r.text = "probes";
+  }
+  const std::vector<std::size_t> offers = run.app(kCrane).find(Kind::publish);
+  const LogicalRow last = run.app(kCrane).rows[offers[offers.size() - silent]];
+  const auto of_it = [&](const LogicalRow& r) {
+    return r.topic == last.topic && r.row.publisher == last.row.publisher && r.row.sequence >= last.row.sequence;
+  };
+  const auto forget = [&](const std::string& process, Kind kind, const char* counter) {
+    LogicalFile& file = run.app(process);
+    for (std::size_t i = file.rows.size(); i-- > 0;) {
+      if (file.rows[i].kind != kind || !of_it(file.rows[i])) continue;
+      file.rows.erase(file.rows.begin() + static_cast<std::ptrdiff_t>(i));
+      run.count(process, 1, counter, -1);
+    }
+  };
+  forget(kCrane, Kind::publish, "published");
+  forget(kCrane, Kind::accepted, "accepted");
+  forget(kCrane, Kind::received, "received");
+  EXPECT_EQ(run.app(kCrane).find(Kind::publish).size(), offers.size() - silent);
+  return outcome_of(run, "silent");
+}
+
+TEST(Clocks, InRealTimeAKilledPublisherMayMissItsLastShot) {
+  // Of what else misses them (subscribers that got them) nothing is asked here: only of the load.
+  const auto found = [](const Outcome& o) { return o.said.find("load was not offered") != std::string::npos; };
+  EXPECT_TRUE(found(silent_before_death(true, 1)));
+  EXPECT_FALSE(found(silent_before_death(false, 1)));
+  EXPECT_TRUE(found(silent_before_death(false, 9)));
+}
+
 TEST(Clocks, ADriftingClockIsSetRightByItsRows) {
   honest::Run run = honest::run_honestly(honest::small_plan());
   for (LogicalRow& r : run.runner.rows) {

@@ -214,6 +214,10 @@ void Ledger::read(const RecordFile& file) {
   });
 }
 
+// In real time a publisher that is killed may have died before its turn came to what was due, and before the runner
+// knew that it was dead.
+constexpr Ns kKilledBefore = 100'000'000;
+
 // Every shot that a living publisher should have fired is there: open-loop load that was not offered proves nothing.
 void Ledger::check_shots(Index process, const Life& life, const RecordFile* file) {
   if (file == nullptr || !file->whole) return;
@@ -221,6 +225,7 @@ void Ledger::check_shots(Index process, const Life& life, const RecordFile* file
   for (const Interval& away : timeline_.away(process)) {
     if (away.from < active_until && away.to >= active_until) active_until = std::max(away.from, life.from);
   }
+  if (life.died() && !timeline_.virtual_time()) active_until -= kKilledBefore;
   for (Index s = 0; s < run_.plan.streams.size(); ++s) {
     const plan::Stream& stream = run_.plan.streams[s];
     if (stream.process != process) continue;

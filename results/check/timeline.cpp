@@ -54,6 +54,9 @@ void Timeline::read_rows(const RunFiles& run) {
       case Kind::path_change:
         ++path_changes_;
         break;
+      case Kind::fidelity:
+        if (run.runner->reader.text(row.text) == "virtual_time") virtual_time_ = row.value == 1;
+        break;
       default:
         break;
     }

@@ -28,6 +28,7 @@ class Timeline {
   Timeline(const RunFiles& run, Judgement& judgement);
 
   Ns end() const { return end_; }
+  bool virtual_time() const { return virtual_time_; }
   const std::vector<Effect>& effects() const { return effects_; }  // by fault
   const std::vector<Life>& lives(Index process) const { return lives_[process]; }
   const Life* life(Index process, std::uint32_t incarnation) const;
@@ -66,6 +67,7 @@ class Timeline {
   Ns end_ = 0;
   Ns last_heal_ = 0;
   std::uint64_t path_changes_ = 0;
+  bool virtual_time_ = false;
   std::vector<Effect> effects_;
   std::vector<std::vector<Life>> lives_;
   std::vector<Intervals> away_;

@@ -26,7 +26,7 @@ std::optional<std::int64_t> Reader::quantity(const Tree& value, const std::strin
 }
 
 std::optional<std::uint64_t> Reader::count(const Tree& value, const std::string& key, std::uint64_t least,
-                                            std::uint64_t most) {
+                                           std::uint64_t most) {
   const auto text = word(value, key);
   if (!text) return std::nullopt;
   const auto number = read_count(*text);
@@ -44,7 +44,7 @@ std::optional<std::uint64_t> Reader::count(const Tree& value, const std::string&
 }
 
 std::optional<std::size_t> Reader::choice(const Tree& value, const std::string& key,
-                                           const std::vector<std::string>& choices) {
+                                          const std::vector<std::string>& choices) {
   const auto text = word(value, key);
   if (!text) return std::nullopt;
   const auto found = std::find(choices.begin(), choices.end(), *text);
@@ -81,7 +81,7 @@ Map::Map(Reader& reader, const Tree& node, std::string path, const std::vector<s
     const auto [first, fresh] = seen.insert({entry.key, entry.at});
     if (!fresh) {
       reader.out.error(entry.at, this->path(entry.key),
-                        "is said twice, first on line " + std::to_string(first->second.line) + "; keep one");
+                       "is said twice, first on line " + std::to_string(first->second.line) + "; keep one");
     }
     if (!keys.empty() && std::find(keys.begin(), keys.end(), entry.key) == keys.end()) {
       reader.out.error(entry.at, this->path(entry.key), "unknown key" + suggest(entry.key, keys));

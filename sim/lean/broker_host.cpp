@@ -1,8 +1,8 @@
 #include "sim/lean/broker_host.hpp"
 
 #include <algorithm>
-#include <map>
 
+#include "scenarios/plan/topic_rules.hpp"
 #include "sim/lean/engine_face.hpp"
 
 namespace portolan::sim {
@@ -35,35 +35,13 @@ broker::PeerRole role_of(plan::PeerRole role) {
   return broker::PeerRole::mesh;
 }
 
-// The topic rules of the plan, shortest form: a family whose topics agree is one rule.
 BrokerHost::Rules rules_of(const plan::Plan& plan, plan::Index tenant) {
-  struct Family {
-    const plan::Topic* first = nullptr;
-    bool agree = true;
-  };
-  std::map<std::string, Family> families;
-  for (const plan::Topic& topic : plan.topics) {
-    if (topic.tenant != tenant) continue;
-    Family& family = families[topic.family];
-    if (family.first == nullptr) family.first = &topic;
-    family.agree = family.agree && plan::filter_matches(topic.family, topic.name) && topic.lane == family.first->lane &&
-                   topic.retain_ns == family.first->retain_ns && topic.retain_bytes == family.first->retain_bytes;
-  }
   BrokerHost::Rules out;
-  std::vector<const plan::Topic*> sources;
-  for (const plan::Topic& topic : plan.topics) {  // exact names first: the first rule that matches counts
-    if (topic.tenant != tenant || families[topic.family].agree) continue;
-    out.filters.push_back(topic.name);
-    sources.push_back(&topic);
-  }
-  for (const auto& [name, family] : families) {
-    if (!family.agree) continue;
-    out.filters.push_back(name);
-    sources.push_back(family.first);
-  }
-  for (std::size_t i = 0; i < sources.size(); ++i) {
-    out.rules.push_back({out.filters[i], static_cast<broker::Lane>(sources[i]->lane),
-                         static_cast<std::uint64_t>(sources[i]->retain_ns), sources[i]->retain_bytes});
+  const std::vector<plan::TopicRule> rules = plan::topic_rules(plan, tenant);
+  for (const plan::TopicRule& rule : rules) out.filters.push_back(rule.filter);
+  for (std::size_t i = 0; i < rules.size(); ++i) {
+    out.rules.push_back({out.filters[i], static_cast<broker::Lane>(rules[i].lane),
+                         static_cast<std::uint64_t>(rules[i].retain_ns), rules[i].retain_bytes});
   }
   return out;
 }
