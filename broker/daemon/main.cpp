@@ -92,7 +92,10 @@ class Daemon {
           {"config", file_}});
     for (const udp::UdpSocket& socket : host_->loop().sockets()) {
       log_(Level::info, "listening",
-           {{"address", socket.local().text()}, {"receive_buffer_bytes", socket.receive_buffer_bytes()}});
+           {{"address", socket.local().text()},
+            {"receive_buffer_bytes", socket.receive_buffer_bytes()},
+            {"gso", socket.gso()},
+            {"gro", socket.gro()}});
     }
     for (const daemon::Share& share : daemon::memory_shares(config_.limits)) {
       log_(Level::info, "memory", {{"pool", share.name}, {"bound", share.bound}, {"bytes", share.bytes}});

@@ -23,9 +23,9 @@ bool from_hex(const std::string& text, std::array<std::uint8_t, 32>& out) {
 Expected<Witness> Witness::create(const Record& record, std::uint64_t id, std::uint32_t incarnation) {
   std::array<std::uint8_t, 32> plan{};
   if (!from_hex(record.plan_sha256, plan)) return fail(Exit::usage, "record.plan", "is no SHA-256 in hexadecimal");
-  auto journal = record::Journal::create(
-      record.file, record::make_header(record::Writer::audit, record.process, id, incarnation, record.node,
-                                       record.process_name, record.seed, plan));
+  auto journal =
+      record::Journal::create(record.file, record::make_header(record::Writer::audit, record.process, id, incarnation,
+                                                               record.node, record.process_name, record.seed, plan));
   if (!journal) return tl::unexpected<Error>(journal.error());
   auto words = record::LastWords::create(record.file + ".last");
   if (!words) return tl::unexpected<Error>(words.error());

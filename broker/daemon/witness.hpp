@@ -1,6 +1,6 @@
-// Writes the audit rows of a broker in a rehearsal (results/RECORDS.md): what crossed its engine's boundary, on the run's
-// timeline. What a row says is in the file before any datagram that follows from it leaves, so a kill loses nothing that
-// somebody else saw.
+// Writes the audit rows of a broker in a rehearsal (results/RECORDS.md): what crossed its engine's boundary, on the
+// run's timeline. What a row says is in the file before any datagram that follows from it leaves, so a kill loses
+// nothing that somebody else saw.
 #pragma once
 
 #include "broker/daemon/config.hpp"

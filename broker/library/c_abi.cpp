@@ -1,10 +1,9 @@
 // The C ABI: a thin coat over portolan.hpp. No exception may leave it.
-#include "broker/library/portolan.h"
-
 #include <new>
 #include <string>
 #include <vector>
 
+#include "broker/library/portolan.h"
 #include "broker/library/portolan.hpp"
 
 namespace {

@@ -1,5 +1,5 @@
-// The library against a real engine over UDP, both in this process and driven by turns: from a loop of the test's own, and
-// (the C interface) from the library's.
+// The library against a real engine over UDP, both in this process and driven by turns: from a loop of the test's own,
+// and (the C interface) from the library's.
 #include <gtest/gtest.h>
 #include <poll.h>
 

@@ -38,11 +38,12 @@ enum portolan_event {
 typedef void (*portolan_on_event)(void* user, int event, const char* topic, uint64_t publisher, uint32_t incarnation,
                                   uint64_t first, uint64_t last, uint32_t code);
 
-/* Begins to connect to HOST:PORT, the broker with this id. security: "plain" (no keys, nothing sealed). Callbacks may be
- * null. Null, and portolan_why(), when the arguments are wrong or there is no socket. */
+/* Begins to connect to HOST:PORT, the broker with this id. security: "plain" (no keys, nothing sealed). Callbacks may
+ * be null. Null, and portolan_why(), when the arguments are wrong or there is no socket. */
 PORTOLAN_API portolan_client* portolan_connect(const char* broker, uint64_t broker_id, const char* security,
                                                portolan_on_message on_message, portolan_on_event on_event, void* user);
-/* The same under an id of one's own (portolan_connect draws one); `incarnation` rises with each start, 0: by the clock. */
+/* The same under an id of one's own (portolan_connect draws one); `incarnation` rises with each start, 0: by the clock.
+ */
 PORTOLAN_API portolan_client* portolan_connect_as(const char* broker, uint64_t broker_id, const char* security,
                                                   uint64_t id, uint32_t incarnation, portolan_on_message on_message,
                                                   portolan_on_event on_event, void* user);

@@ -117,6 +117,14 @@ class Loopback(WithBrokers):
         code, out, _ = subscriber.finish()
         self.assertEqual((0, lines), (code, out.splitlines()))
 
+    def test_bench_counts_all_that_it_sent_over_two_hops(self):
+        one, two = self.pair()
+        done = client("bench", "--rate", "500", "--for", "1s", "--size", "256B", "--sub-broker", two.listen[0],
+                      "--sub-broker-id", "2", *one.reach())
+        self.assertEqual(0, done.returncode, done.stdout + done.stderr)
+        self.assertIn("500 published at 500/s, 256 bytes; 0 refused; 500 came, 0 in gaps", done.stdout)
+        self.assertRegex(done.stdout, r"p50 [\d.]+ us, p90 [\d.]+ us, p99 [\d.]+ us")
+
     def test_ipv6_carries_the_same(self):
         one, _ = self.pair()
         found = re.search(r"listening address=(\[::1\]:\d+)", one.log())
@@ -180,11 +188,27 @@ class Loopback(WithBrokers):
         self.assertEqual((0, "after\n"), (code, out))
         self.assertIn("the broker is gone; connecting again", err)
 
+    @unittest.skipIf(SLOW > 1, "a sanitizer's library cannot be loaded into Python")
+    def test_the_python_example_of_ten_lines_works(self):
+        one = self.broker(1, [address(1)])
+        one.await_log("listening")
+        example = pathlib.Path(__file__).parents[1] / "library" / "example.py"
+        self.assertLessEqual(len(example.read_text().splitlines()), 10)
+        done = subprocess.run(["/usr/bin/python3", example, BUILD / "lib" / "libportolan.so", one.listen[0]], text=True,
+                              capture_output=True, timeout=60)
+        self.assertEqual((0, "greeting/python 1 ahoy\n", ""), (done.returncode, done.stdout, done.stderr))
+
+    def test_the_shipped_configuration_is_valid(self):
+        shipped = pathlib.Path(__file__).parents[1] / "daemon" / "broker.yaml"
+        checked = subprocess.run([BIN / "portolan-broker", "--config", shipped, "--check-config"], text=True,
+                                 capture_output=True)
+        self.assertEqual(0, checked.returncode, checked.stderr)
+
     def test_errors_say_what_would_be_right(self):
         nobody = client("ping", "--plain", "--broker", address(9), "--within", "200ms")
         self.assertEqual(69, nobody.returncode)
         self.assertIn("no broker with id 1 answers at " + address(9), nobody.stderr)
-        for words, why in ((["ping"], "set `plain`"), (["pong", "--plain"], "valid: pub, sub, ping"),
+        for words, why in ((["ping"], "set `plain`"), (["pong", "--plain"], "valid: pub, sub, ping, bench"),
                            (["sub", "--plain"], "name at least one filter"),
                            (["pub", "a", "--plain", "--lane", "fast"], "valid: realtime, bulk"),
                            (["ping", "--plain", "--every", "5"], "needs a unit"),

@@ -1,5 +1,5 @@
-// portolan-client: pub, sub, ping. Exit codes as in README: 0 all went well, 1 something was refused or did not come,
-// 64 bad usage, 69 no broker, or this machine cannot.
+// portolan-client: pub, sub, ping, bench. Exit codes as in README: 0 all went well, 1 something was refused or did not
+// come, 64 bad usage, 69 no broker, or this machine cannot.
 #include <cxxopts.hpp>
 #include <iostream>
 
@@ -16,6 +16,7 @@ constexpr const char* kUsage =
     "usage: portolan-client pub TOPIC [--file F | --nmea F [--speed 2]] [--lane realtime|bulk]\n"
     "       portolan-client sub FILTER... [--json | --quiet] [--replay none|last|retained] [--count N] [--for 10s]\n"
     "       portolan-client ping [--count N] [--every 200ms] [--size 64B]\n"
+    "       portolan-client bench [--rate 1000] [--size 256B] [--for 5s] [--sub-broker HOST:PORT --sub-broker-id 2]\n"
     "  --plain              without keys: nothing is sealed, anybody may be anybody\n"
     "  --broker HOST:PORT   127.0.0.1:7400\n"
     "  --broker-id N        1; the `id` of its configuration\n"
@@ -63,6 +64,11 @@ class Words {
   const cxxopts::ParseResult& given_;
 };
 
+portolan::Lane lane_of(const Words& words) {
+  return words.choice("lane", portolan::Lane::realtime,
+                      {{"realtime", portolan::Lane::realtime}, {"bulk", portolan::Lane::bulk}});
+}
+
 int run(const Words& words, std::vector<std::string> rest) {
   if (rest.empty()) throw Wrong{"say what to do"};
   const std::string verb = rest.front();
@@ -85,8 +91,7 @@ int run(const Words& words, std::vector<std::string> rest) {
     o.nmea = words.text("nmea", "");
     o.speed_permille = static_cast<std::uint32_t>(words.count("speed", 1) * 1'000);
     if (o.speed_permille == 0) throw Wrong{"--speed: at least 1"};
-    o.lane = words.choice("lane", portolan::Lane::realtime,
-                          {{"realtime", portolan::Lane::realtime}, {"bulk", portolan::Lane::bulk}});
+    o.lane = lane_of(words);
     return program::pub(common, o);
   }
   if (verb == "sub") {
@@ -110,7 +115,19 @@ int run(const Words& words, std::vector<std::string> rest) {
     o.size_bytes = static_cast<std::uint32_t>(words.quantity("size", Unit::size, o.size_bytes));
     return program::ping(common, o);
   }
-  throw Wrong{"no verb \"" + verb + "\"; valid: pub, sub, ping"};
+  if (verb == "bench") {
+    if (!rest.empty()) throw Wrong{"bench: no argument \"" + rest.front() + "\""};
+    program::BenchOptions o;
+    o.rate = words.count("rate", o.rate);
+    if (o.rate == 0 || o.rate > 10'000'000) throw Wrong{"--rate: 1 to 10000000 messages a second"};
+    o.for_ns = words.quantity("for", Unit::time, o.for_ns);
+    o.size_bytes = static_cast<std::uint32_t>(words.quantity("size", Unit::size, o.size_bytes));
+    o.lane = lane_of(words);
+    o.subscribe_at = words.text("sub-broker", "");
+    o.subscribe_at_id = words.count("sub-broker-id", o.subscribe_at_id);
+    return program::bench(common, o);
+  }
+  throw Wrong{"no verb \"" + verb + "\"; valid: pub, sub, ping, bench"};
 }
 
 }  // namespace
@@ -124,6 +141,7 @@ int main(int argc, char** argv) {
     parser.add_options()("within", "", text())("finish", "", text())("file", "", text())("nmea", "", text());
     parser.add_options()("speed", "", text())("lane", "", text())("json", "")("quiet", "")("count", "", text());
     parser.add_options()("for", "", text())("replay", "", text())("every", "", text())("size", "", text());
+    parser.add_options()("rate", "", text())("sub-broker", "", text())("sub-broker-id", "", text());
     parser.add_options()("h,help", "")("rest", "", cxxopts::value<std::vector<std::string>>());
     parser.parse_positional({"rest"});
     const auto given = parser.parse(argc, argv);

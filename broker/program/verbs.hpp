@@ -46,6 +46,16 @@ struct PingOptions {
 };
 int ping(const Common& common, const PingOptions& options);
 
+struct BenchOptions {
+  std::uint64_t rate = 1'000;  // messages a second
+  std::uint64_t for_ns = 5'000'000'000;
+  std::uint32_t size_bytes = 256;
+  Lane lane = Lane::realtime;
+  std::string subscribe_at;  // another broker's HOST:PORT; empty: the same
+  std::uint64_t subscribe_at_id = 2;
+};
+int bench(const Common& common, const BenchOptions& options);
+
 inline std::uint64_t monotonic_ns() {
   return static_cast<std::uint64_t>(
       std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch())

@@ -1,5 +1,5 @@
-// The counters of engines and sockets by name, as records and metrics tell them: one list for all hosts. `tell` is called
-// with (name, code, value); code is the reason where there are several.
+// The counters of engines and sockets by name, as records and metrics tell them: one list for all hosts. `tell` is
+// called with (name, code, value); code is the reason where there are several.
 #pragma once
 
 #include <string_view>

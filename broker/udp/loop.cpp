@@ -13,6 +13,7 @@ namespace portolan::udp {
 namespace {
 
 // What epoll's data says: sockets by index, then the timer, then watched descriptors.
+constexpr int kEventsMost = 32;
 constexpr std::uint64_t kTimer = 1ull << 32, kWatched = 1ull << 33;
 
 }  // namespace
@@ -25,6 +26,9 @@ struct Loop::State {
   Guest* guest = nullptr;
   Clock clock;
   LoopCounters counters;
+  // In somebody else's loop deadlines must make the descriptor readable: by the timer. Our own wait is told the
+  // deadline instead, which spares the call that sets the timer.
+  bool foreign = false;
   std::uint64_t armed_ns = broker::kNever;
   // Polled and not yet sent.
   std::array<broker::Transmit, kBatch> pending;
@@ -32,6 +36,10 @@ struct Loop::State {
   std::array<broker::DatagramView, kBatch> views;
   std::array<broker::Verdict, kBatch> verdicts;
 
+  int poll(epoll_event (&events)[kEventsMost], std::uint64_t most_ns) const;
+  void turn(std::span<const epoll_event> events);
+  void after_call();
+  std::uint64_t wake_at() const;
   bool take(UdpSocket& socket);
   void work();
   void send();
@@ -87,28 +95,59 @@ Expected<void> Loop::watch(int fd, std::function<void()> readable) {
 }
 
 void Loop::wait(std::uint64_t most_ns) {
-  // The engine's deadline is the timer's business; this is the caller's own bound.
-  int timeout_ms = -1;
-  if (most_ns != broker::kNever) {
-    timeout_ms = static_cast<int>(std::min<std::uint64_t>((most_ns + 999'999) / 1'000'000, 3'600'000));
-  }
+  const std::uint64_t deadline = s_->wake_at();
+  const std::uint64_t now = s_->clock.now().mono_ns;
+  const std::uint64_t left = std::min(most_ns, deadline == broker::kNever ? deadline
+                                               : deadline > now           ? deadline - now
+                                                                          : 0);
   ++s_->counters.wakes;
-  epoll_event events[16];
-  const int n = epoll_wait(s_->epoll.get(), events, 16, timeout_ms);
+  epoll_event events[kEventsMost];
+  const int n = s_->poll(events, left);
   // Callbacks see an engine between turns; sockets and the timer are the turn's.
   for (int i = 0; i < n; ++i) {
     if ((events[i].data.u64 & kWatched) != 0) s_->watched[events[i].data.u64 - kWatched]();
   }
-  turn();
+  s_->turn({events, static_cast<std::size_t>(std::max(n, 0))});
 }
 
 void Loop::turn() {
-  ++s_->counters.turns;
-  std::uint64_t fired = 0;
-  if (read(s_->timer.get(), &fired, sizeof fired) > 0) s_->armed_ns = broker::kNever;
+  s_->foreign = true;
+  epoll_event events[kEventsMost];
+  const int n = s_->poll(events, 0);
+  for (int i = 0; i < n; ++i) {
+    if ((events[i].data.u64 & kWatched) != 0) s_->watched[events[i].data.u64 - kWatched]();
+  }
+  s_->turn({events, static_cast<std::size_t>(std::max(n, 0))});
+}
+
+int Loop::State::poll(epoll_event (&events)[kEventsMost], std::uint64_t most_ns) const {
+  if (most_ns == 0) return epoll_wait(epoll.get(), events, kEventsMost, 0);
+  timespec timeout{static_cast<time_t>(most_ns / 1'000'000'000), static_cast<long>(most_ns % 1'000'000'000)};
+  const int n = epoll_pwait2(epoll.get(), events, kEventsMost, most_ns == broker::kNever ? nullptr : &timeout, nullptr);
+  if (n >= 0 || errno != ENOSYS) return n;
+  // Before Linux 5.11: milliseconds, rounded up; who needs it finer has the newer kernel.
+  const std::uint64_t ms =
+      most_ns == broker::kNever ? 3'600'000 : std::min<std::uint64_t>((most_ns + 999'999) / 1'000'000, 3'600'000);
+  return epoll_wait(epoll.get(), events, kEventsMost, static_cast<int>(ms));
+}
+
+void Loop::State::turn(std::span<const epoll_event> events) {
+  ++counters.turns;
+  std::array<bool, 256> ready{};
+  for (const epoll_event& event : events) {
+    if (event.data.u64 == kTimer) {
+      std::uint64_t fired = 0;
+      if (read(timer.get(), &fired, sizeof fired) > 0) armed_ns = broker::kNever;
+    } else if (event.data.u64 < sockets.size()) {
+      ready[event.data.u64] = (event.events & (EPOLLIN | EPOLLERR | EPOLLHUP)) != 0;
+    }
+  }
   for (int batch = 0; batch < kBatchesPerTurn; ++batch) {
     bool more = false;
-    for (UdpSocket& socket : s_->sockets) more = s_->take(socket) || more;
+    for (std::size_t i = 0; i < sockets.size(); ++i) {
+      ready[i] = ready[i] && take(sockets[i]);
+      more = more || ready[i];
+    }
     if (!more) break;
   }
   after_call();
@@ -121,7 +160,7 @@ bool Loop::State::take(UdpSocket& socket) {
   const broker::Now now = clock.now();
   for (std::size_t first = 0; first < got.size();) {
     std::size_t n = 0;
-    while (first + n < got.size() && got[first + n].path == got[first].path) {
+    while (n < kBatch && first + n < got.size() && got[first + n].path == got[first].path) {
       views[n] = got[first + n].datagram;
       verdicts[n] = {};
       ++n;
@@ -132,7 +171,7 @@ bool Loop::State::take(UdpSocket& socket) {
   }
   work();
   send();
-  return got.size() == kBatch;
+  return socket.more_waits();
 }
 
 void Loop::State::work() {
@@ -145,14 +184,24 @@ void Loop::State::work() {
 }
 
 void Loop::after_call() {
-  const broker::Now now = s_->clock.now();
-  if (s_->guest->next_deadline() <= now.mono_ns) {
-    s_->guest->tick(now);
-    ++s_->counters.ticks;
+  s_->after_call();
+}
+
+void Loop::State::after_call() {
+  const broker::Now now = clock.now();
+  if (guest->next_deadline() <= now.mono_ns) {
+    guest->tick(now);
+    ++counters.ticks;
   }
-  s_->work();
-  s_->send();
-  s_->arm();
+  work();
+  send();
+  if (foreign) arm();
+}
+
+// What waits for room in a socket is woken by the socket; a deadline in the past would only spin.
+std::uint64_t Loop::State::wake_at() const {
+  const std::uint64_t deadline = guest->more_work() ? 1 : guest->next_deadline();
+  return pending_count > 0 ? std::max(deadline, clock.now().mono_ns + 1'000'000) : deadline;
 }
 
 void Loop::State::send() {
@@ -199,20 +248,22 @@ void Loop::State::want_room(std::size_t socket, bool on) {
 
 // A deadline that moves later leaves the timer as it is: one idle wake costs less than setting it each time.
 void Loop::State::arm() {
-  std::uint64_t deadline = guest->more_work() ? 1 : guest->next_deadline();
-  if (deadline >= armed_ns) return;
-  // What waits for room in a socket is woken by the socket; a deadline in the past would only spin.
-  if (pending_count > 0) deadline = std::max(deadline, clock.now().mono_ns + 1'000'000);
+  const std::uint64_t deadline = wake_at();
   if (deadline >= armed_ns) return;
   armed_ns = deadline;
   itimerspec spec{};
   spec.it_value.tv_sec = static_cast<time_t>(deadline / 1'000'000'000);
+  // All zero would disarm it.
   spec.it_value.tv_nsec =
-      static_cast<long>(std::max<std::uint64_t>(deadline % 1'000'000'000, deadline < 1'000'000'000));
+      static_cast<long>(deadline < 1'000'000'000 ? std::max<std::uint64_t>(deadline, 1) : deadline % 1'000'000'000);
   timerfd_settime(timer.get(), TFD_TIMER_ABSTIME, &spec, nullptr);
 }
 
-int Loop::descriptor() const {
+int Loop::descriptor() {
+  if (!s_->foreign) {
+    s_->foreign = true;
+    s_->arm();
+  }
   return s_->epoll.get();
 }
 std::uint64_t Loop::next_deadline() const {
@@ -244,6 +295,8 @@ SocketCounters Loop::socket_counters() const {
     sum.sent += c.sent;
     sum.sent_bytes += c.sent_bytes;
     sum.send_calls += c.send_calls;
+    sum.sent_messages += c.sent_messages;
+    sum.received_messages += c.received_messages;
     sum.send_blocked += c.send_blocked;
     for (std::size_t i = 0; i < sum.lost.size(); ++i) sum.lost[i] += c.lost[i];
   }

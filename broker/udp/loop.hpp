@@ -33,11 +33,11 @@ class Loop {
   Expected<void> watch(int fd, std::function<void()> readable);
   // Waits until something is to do, at most `most_ns` (kNever: for ever), then a turn. Answers at once after a signal.
   void wait(std::uint64_t most_ns);
-  void turn();
+  void turn();  // for somebody else's loop
   // After any other call into the engine (publish, subscribe, drain): its outputs, and when it wants to be woken.
   void after_call();
 
-  int descriptor() const;               // readable when turn() has work
+  int descriptor();                     // readable when turn() has work; from now on at deadlines too
   std::uint64_t next_deadline() const;  // of the engine, on the monotonic clock
   broker::Now now() const;
   Clock& clock();

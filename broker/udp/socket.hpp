@@ -1,5 +1,6 @@
 // One UDP socket: non-blocking, Don't-Fragment (RFC 8899 probes find the path's size), ECN both ways (RFC 3168), in
-// batches by recvmmsg and sendmmsg. Owned by a Loop; one thread. Every datagram that is not taken or not sent is
+// batches by recvmmsg and sendmmsg. GSO and GRO where the kernel and the device have
+// them. Owned by a Loop; one thread. Every datagram that is not taken or not sent is
 // counted by its reason.
 #pragma once
 
@@ -15,8 +16,9 @@
 
 namespace portolan::udp {
 
-inline constexpr std::size_t kBatch = 64;           // datagrams in one system call
-inline constexpr std::size_t kBufferBytes = 4'352;  // of one received: the largest frame (4,072) and to spare
+inline constexpr std::size_t kBatch = 64;            // messages in one system call
+inline constexpr std::size_t kSegments = 64;         // datagrams in one message, with GSO and GRO (the kernel's bound)
+inline constexpr std::size_t kDatagramMost = 4'352;  // longer than the largest frame (4,072): no frame
 
 class Descriptor {  // closes itself
  public:
@@ -38,6 +40,7 @@ class Descriptor {  // closes itself
 struct SocketOptions {
   int receive_buffer_bytes = 8 << 20;  // asked for; the kernel's net.core.rmem_max bounds it unless we may force it
   int send_buffer_bytes = 4 << 20;
+  bool gso = true, gro = true;  // many datagrams of one size to or from one peer pass the kernel as one, where it can
 };
 
 // Why a datagram was lost here, between the engine and the wire.
@@ -56,7 +59,8 @@ const char* name_of(Loss loss);
 struct SocketCounters {
   std::uint64_t received = 0, received_bytes = 0, receive_calls = 0;
   std::uint64_t sent = 0, sent_bytes = 0, send_calls = 0;
-  std::uint64_t send_blocked = 0;  // EAGAIN: waited for room, nothing lost
+  std::uint64_t sent_messages = 0, received_messages = 0;  // fewer than datagrams where GSO and GRO are at work
+  std::uint64_t send_blocked = 0;                          // EAGAIN: waited for room, nothing lost
   std::array<std::uint64_t, static_cast<std::size_t>(Loss::kCount)> lost{};
 };
 
@@ -76,14 +80,18 @@ class UdpSocket {
   int fd() const;
   std::uint8_t index() const;
   const Address& local() const;  // with the port that the kernel chose for port 0
-  // At most kBatch datagrams; what it answers is valid until the next call. Empty: nothing waits.
+  // One batch; what it answers is valid until the next call. Empty: nothing waits.
   std::span<const Received> receive();
+  bool more_waits() const;  // the last batch was full
   // Sends in order. How many are done with (sent, or lost and counted); fewer than given: no room now, ask again when
   // the descriptor is writable.
   std::size_t send(std::span<const broker::Transmit> datagrams);
   const SocketCounters& counters() const;
   // Buffers as the kernel granted them.
   int receive_buffer_bytes() const;
+  // "on", or why not.
+  const std::string& gso() const;
+  const std::string& gro() const;
 
  private:
   struct State;

@@ -11,8 +11,11 @@
 namespace portolan::udp {
 namespace {
 
-UdpSocket open_at(const char* text, std::uint8_t index = 0) {
-  auto socket = UdpSocket::open(*Address::parse(text), index, {});
+UdpSocket open_at(const char* text, std::uint8_t index = 0, bool gso = true, bool gro = true) {
+  SocketOptions options;
+  options.gso = gso;
+  options.gro = gro;
+  auto socket = UdpSocket::open(*Address::parse(text), index, options);
   if (!socket) throw std::runtime_error(socket.error().text());
   return std::move(*socket);
 }
@@ -65,7 +68,7 @@ TEST_P(BothFamilies, a_batch_arrives_whole_with_its_ecn_field_and_sender) {
 
 TEST_P(BothFamilies, too_long_for_a_frame_is_dropped_and_counted) {
   UdpSocket a = open_at(GetParam()), b = open_at(GetParam());
-  const std::vector<std::uint8_t> longer(kBufferBytes + 1, 1), right(100, 2);
+  const std::vector<std::uint8_t> longer(kDatagramMost + 1, 1), right(100, 2);
   const broker::Transmit batch[] = {datagram(b.local(), longer), datagram(b.local(), right)};
   ASSERT_EQ(a.send(batch), 2u);
   const auto got = receive_within_1_s(b);
@@ -87,9 +90,60 @@ TEST_P(BothFamilies, one_that_cannot_leave_is_counted_and_stops_no_other) {
 INSTANTIATE_TEST_SUITE_P(families, BothFamilies, testing::Values("127.0.0.1:0", "[::1]:0"),
                          [](const auto& i) { return i.param[0] == '[' ? "ipv6" : "ipv4"; });
 
+// Runs of several peers and sizes, some shorter, one empty: what arrives is the same with and without GSO and GRO.
+struct Offload {
+  bool gso, gro;
+};
+class Offloads : public testing::TestWithParam<Offload> {};
+
+TEST_P(Offloads, runs_arrive_as_the_datagrams_that_were_sent) {
+  UdpSocket a = open_at("127.0.0.1:0", 0, GetParam().gso, false);
+  UdpSocket b = open_at("127.0.0.1:0", 0, true, GetParam().gro), c = open_at("127.0.0.1:0", 0, true, GetParam().gro);
+  std::vector<std::vector<std::uint8_t>> bytes;
+  std::vector<broker::Transmit> batch;
+  std::vector<std::vector<std::uint8_t>> to_b, to_c;
+  for (std::size_t i = 0; i < kBatch; ++i) {
+    // Runs of 1,320, a shorter one at the end of each, two peers in turn, and lone ones between.
+    const std::size_t length = i % 16 == 15 ? 700 + i : i % 16 == 7 ? 0 : 1'320;
+    bytes.emplace_back(length, static_cast<std::uint8_t>(i));
+  }
+  for (std::size_t i = 0; i < kBatch; ++i) {
+    const bool first = i / 16 % 2 == 0;
+    broker::Transmit t = datagram((first ? b : c).local(), bytes[i]);
+    t.ecn = i >= 48 ? broker::kEcnCapable : broker::kEcnNone;
+    batch.push_back(t);
+    (first ? to_b : to_c).push_back(bytes[i]);
+  }
+  ASSERT_EQ(a.send(batch), kBatch);
+  EXPECT_EQ(a.counters().sent, kBatch);
+  if (GetParam().gso && a.gso() == "on") {
+    EXPECT_LT(a.counters().sent_messages, kBatch / 3);
+  } else {
+    EXPECT_EQ(a.counters().sent_messages, kBatch);
+  }
+  for (auto& [socket, expected] : {std::pair{&b, &to_b}, std::pair{&c, &to_c}}) {
+    std::vector<std::vector<std::uint8_t>> got;
+    while (got.size() < expected->size()) {
+      const auto some = receive_within_1_s(*socket);
+      ASSERT_FALSE(some.empty()) << got.size();
+      for (const Received& r : some) got.emplace_back(r.datagram.data, r.datagram.data + r.datagram.bytes);
+    }
+    EXPECT_EQ(got, *expected);
+    EXPECT_EQ(socket->counters().received, expected->size());
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(all, Offloads,
+                         testing::Values(Offload{false, false}, Offload{true, false}, Offload{false, true},
+                                         Offload{true, true}),
+                         [](const auto& i) {
+                           return std::string(i.param.gso ? "gso" : "no_gso") + (i.param.gro ? "_gro" : "_no_gro");
+                         });
+
 TEST(Socket, what_the_kernel_drops_is_counted) {
   UdpSocket a = open_at("127.0.0.1:0");
-  auto opened = UdpSocket::open(*Address::parse("127.0.0.1:0"), 0, {.receive_buffer_bytes = 2'304});
+  auto opened =
+      UdpSocket::open(*Address::parse("127.0.0.1:0"), 0, {.receive_buffer_bytes = 2'304, .gso = false, .gro = false});
   ASSERT_TRUE(opened);
   UdpSocket& b = *opened;
   const std::vector<std::uint8_t> bytes(1'000, 1);

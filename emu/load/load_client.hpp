@@ -1,6 +1,6 @@
-// The load client of a plan in real time: subscribes and publishes as the plan says, open loop, through the client library,
-// and writes what its application saw and what crossed its engine's boundary (results/RECORDS.md). The simulator's
-// counterpart is sim/lean/client_host.
+// The load client of a plan in real time: subscribes and publishes as the plan says, open loop, through the client
+// library, and writes what its application saw and what crossed its engine's boundary (results/RECORDS.md). The
+// simulator's counterpart is sim/lean/client_host.
 #pragma once
 
 #include <optional>
@@ -38,11 +38,7 @@ class LoadClient final : public Handler, public Witness {
     std::size_t subscription = 0;
   };
   LoadClient(const LoadOptions& options, const plan::Plan& plan, const load::Workload& workload, plan::Index process)
-      : options_(options),
-        plan_(plan),
-        workload_(workload),
-        process_(process),
-        me_(plan.processes[process]) {}
+      : options_(options), plan_(plan), workload_(workload), process_(process), me_(plan.processes[process]) {}
 
   Expected<void> open_records();
   Expected<void> make_load();

@@ -1,4 +1,5 @@
-// portolan-loopback: runs a plan with the real daemon on this host. Exit codes: README; what came of it portolan-check says.
+// portolan-loopback: runs a plan with the real daemon on this host. Exit codes: README; what came of it portolan-check
+// says.
 #include <sodium.h>
 
 #include <cxxopts.hpp>
@@ -14,8 +15,8 @@ int main(int argc, char** argv) {
     const auto text = [] { return cxxopts::value<std::string>(); };
     cli.add_options()("plan", "the plan (JSON)", text())("out", "run directory", text())(
         "net", "hosts are 127.NET.x.y; runs side by side need different ones",
-        cxxopts::value<std::uint32_t>()->default_value("77"))(
-        "replay-folder", "where relative replay files start", text()->default_value("."))("help", "this text");
+        cxxopts::value<std::uint32_t>()->default_value("77"))("replay-folder", "where relative replay files start",
+                                                              text()->default_value("."))("help", "this text");
     const auto given = cli.parse(argc, argv);
     if (given.count("help") > 0) {
       std::cout << cli.help() << "\n";

@@ -68,7 +68,7 @@ class RealDaemon(unittest.TestCase):
             scenario.write_text(text.replace("rotterdam: {delay: 0 ms}", "rotterdam: {delay: 1 ms}", 1))
             run = Run(folder, scenario)
             self.assertEqual(64, run.ran.returncode)
-            self.assertIn("/links/0: delay, loss, rate", run.ran.stderr)
+            self.assertIn("/links/3: delay, loss, rate", run.ran.stderr)
 
     def test_a_run_that_is_broken_off_is_never_held_and_leaves_no_child(self):
         with tempfile.TemporaryDirectory() as folder:

@@ -13,8 +13,8 @@ int main(int argc, char** argv) {
     const auto text = [] { return cxxopts::value<std::string>(); };
     cli.add_options()("plan", "the plan (JSON)", text())("process", "name of the client in it", text())(
         "records", "folder for its records", text())("broker", "its broker's ADDRESS:PORT", text())(
-        "bind", "its own ADDRESS:PORT", text()->default_value(""))(
-        "incarnation", "of this start, from 1", cxxopts::value<std::uint32_t>()->default_value("1"))(
+        "bind", "its own ADDRESS:PORT", text()->default_value(""))("incarnation", "of this start, from 1",
+                                                                   cxxopts::value<std::uint32_t>()->default_value("1"))(
         "epoch", "time 0 of the run, ns on CLOCK_MONOTONIC", cxxopts::value<std::uint64_t>())(
         "replay-folder", "where relative replay files start", text()->default_value("."))("help", "this text");
     const auto given = cli.parse(argc, argv);

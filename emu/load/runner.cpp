@@ -26,9 +26,9 @@ namespace {
 
 namespace fs = std::filesystem;
 constexpr plan::Ns kMillisecond = 1'000'000, kSecond = 1'000'000'000;
-constexpr plan::Ns kLead = 200 * kMillisecond;     // between making ready and time 0
-constexpr plan::Ns kAfter = 100 * kMillisecond;    // the run lasts at least as long as the plan says
-constexpr plan::Ns kEndWithin = 15 * kSecond;      // of a child that was told to end
+constexpr plan::Ns kLead = 200 * kMillisecond;      // between making ready and time 0
+constexpr plan::Ns kAfter = 100 * kMillisecond;     // the run lasts at least as long as the plan says
+constexpr plan::Ns kEndWithin = 15 * kSecond;       // of a child that was told to end
 constexpr plan::Ns kLookEvery = 20 * kMillisecond;  // for children that ended by themselves
 
 volatile std::sig_atomic_t g_interrupted = 0;
@@ -89,7 +89,8 @@ Expected<void> Runner::refuse() const {
   }
   for (std::size_t f = 0; f < plan_.faults.size(); ++f) {
     const plan::FaultKind kind = plan_.faults[f].kind;
-    const bool done = kind == plan::FaultKind::kill || kind == plan::FaultKind::restart || kind == plan::FaultKind::pause;
+    const bool done =
+        kind == plan::FaultKind::kill || kind == plan::FaultKind::restart || kind == plan::FaultKind::pause;
     if (!done) return no("/faults/" + std::to_string(f) + "/kind", "a fault other than kill, restart and pause");
   }
   for (std::size_t p = 0; p < plan_.processes.size(); ++p) {
@@ -114,10 +115,9 @@ Expected<void> Runner::prepare() {
   }
   std::array<std::uint8_t, 32> sha256{};
   crypto_hash_sha256(sha256.data(), reinterpret_cast<const unsigned char*>(text.data()), text.size());
-  auto writer =
-      record::RecordWriter::create(options_.out + "/records/runner.rec",
-                                   record::make_header(record::Writer::runner, plan::kNone, 0, 0, plan::kNone, "runner",
-                                                       plan_.seed, sha256));
+  auto writer = record::RecordWriter::create(
+      options_.out + "/records/runner.rec",
+      record::make_header(record::Writer::runner, plan::kNone, 0, 0, plan::kNone, "runner", plan_.seed, sha256));
   if (!writer) return tl::unexpected<Error>(writer.error());
   writer_ = std::make_unique<record::RecordWriter>(std::move(*writer));
   children_.assign(plan_.processes.size(), {});
@@ -137,7 +137,8 @@ void Runner::plan_actions() {
     actions_.push_back({Action::Kind::fault_on, plan_.faults[f].at_ns, f});
     if (plan_.faults[f].until_ns > 0) actions_.push_back({Action::Kind::fault_off, plan_.faults[f].until_ns, f});
   }
-  std::stable_sort(actions_.begin(), actions_.end(), [](const Action& a, const Action& b) { return a.at_ns < b.at_ns; });
+  std::stable_sort(actions_.begin(), actions_.end(),
+                   [](const Action& a, const Action& b) { return a.at_ns < b.at_ns; });
 }
 
 Expected<void> Runner::play() {
@@ -259,14 +260,22 @@ std::vector<std::string> Runner::command_of(plan::Index process, std::uint32_t i
     return {options_.programs + "/portolan-broker", "--config", config};
   }
   return {options_.programs + "/portolan-load",
-          "--plan", options_.out + "/plan.json",
-          "--process", me.name,
-          "--records", options_.out + "/records",
-          "--broker", address_of(me.broker),
-          "--bind", address_of(process),
-          "--incarnation", std::to_string(incarnation),
-          "--epoch", std::to_string(epoch_ns_),
-          "--replay-folder", options_.replay_folder};
+          "--plan",
+          options_.out + "/plan.json",
+          "--process",
+          me.name,
+          "--records",
+          options_.out + "/records",
+          "--broker",
+          address_of(me.broker),
+          "--bind",
+          address_of(process),
+          "--incarnation",
+          std::to_string(incarnation),
+          "--epoch",
+          std::to_string(epoch_ns_),
+          "--replay-folder",
+          options_.replay_folder};
 }
 
 Expected<void> Runner::start(plan::Index process) {
@@ -326,9 +335,9 @@ Expected<void> Runner::watch() {
     child.pid = -1;
     const std::string how = WIFSIGNALED(status) ? "signal " + std::to_string(WTERMSIG(status))
                                                 : "exit code " + std::to_string(WEXITSTATUS(status));
-    return fail(Exit::cannot, plan_.processes[p].name,
-                "ended by itself with " + how + "; see " + options_.out + "/logs/" + stem_of(p, child.incarnation) +
-                    ".log");
+    return fail(
+        Exit::cannot, plan_.processes[p].name,
+        "ended by itself with " + how + "; see " + options_.out + "/logs/" + stem_of(p, child.incarnation) + ".log");
   }
   return {};
 }

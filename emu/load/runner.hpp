@@ -1,6 +1,7 @@
 // Runs a plan on this host: the real daemon for each broker, portolan-load for each client, each harbour's host on a
-// loopback address of its own, no links between them. Kills, restarts and pauses are done with signals; a plan that asks
-// for anything else of a network or of a clock is refused. Leaves the records that portolan-check judges. One thread.
+// loopback address of its own, no links between them. Kills, restarts and pauses are done with signals; a plan that
+// asks for anything else of a network or of a clock is refused. Leaves the records that portolan-check judges. One
+// thread.
 #pragma once
 
 #include <cstdint>

@@ -16,7 +16,7 @@ namespace portolan::record {
 
 namespace {
 
-constexpr std::size_t kRunsMost = 256;  // sessions with an open run of packets
+constexpr std::size_t kRunsMost = 256;                      // sessions with an open run of packets
 constexpr std::size_t kPacketsAccepted = 0, kVerdicts = 1;  // in totals_
 
 // What the trace of a process in real time covers: order matters, nothing is ever compared between two runs.
@@ -91,6 +91,13 @@ void Journal::verdict(std::int64_t time_ns, std::uint64_t session_uid, std::uint
 }
 
 Journal::Total& Journal::total(Kind kind, std::string_view name, std::uint32_t code) {
+  if (next_ >= totals_.size()) next_ = kVerdicts + 1;
+  if (next_ < totals_.size()) {
+    const Total& likely = totals_[next_];
+    const bool it_is =
+        likely.name == name.data() && likely.row.code == code && likely.row.kind == static_cast<std::uint16_t>(kind);
+    if (it_is) return totals_[next_++];
+  }
   const std::uint32_t text = writer_.intern(name);
   const auto [at, fresh] = index_.try_emplace({text, code}, totals_.size());
   if (fresh) {
@@ -100,6 +107,8 @@ Journal::Total& Journal::total(Kind kind, std::string_view name, std::uint32_t c
     t.row.code = code;
     totals_.push_back(t);
   }
+  totals_[at->second].name = name.data();
+  next_ = at->second + 1;
   return totals_[at->second];
 }
 
@@ -246,9 +255,7 @@ Expected<FileSummary> close_file(const std::string& path, std::uint64_t length, 
     row.time_ns = time_ns;
     append(row);
   }
-  const auto hash = [&] {
-    return hash64({reinterpret_cast<const std::uint8_t*>(bytes->data()), bytes->size()});
-  };
+  const auto hash = [&] { return hash64({reinterpret_cast<const std::uint8_t*>(bytes->data()), bytes->size()}); };
   Row end;
   end.kind = static_cast<std::uint16_t>(Kind::end);
   end.code = static_cast<std::uint32_t>(EndCode::killed);

@@ -1,8 +1,8 @@
 // Record files of a process that lives in real time and may be killed at any instant. A Journal is one file with what
-// every host of an engine writes about it: verdicts, runs of packet numbers, counters that moved. A LastWords is a small
-// shared mapping beside the files, brought up to date at one point of each turn of the process' loop: how long the files
-// are there, and which rows would still be missing at their ends. Whoever killed the process closes its files from it
-// (close_killed), so they are whole and agree with each other as of that point.
+// every host of an engine writes about it: verdicts, runs of packet numbers, counters that moved. A LastWords is a
+// small shared mapping beside the files, brought up to date at one point of each turn of the process' loop: how long
+// the files are there, and which rows would still be missing at their ends. Whoever killed the process closes its files
+// from it (close_killed), so they are whole and agree with each other as of that point.
 #pragma once
 
 #include <cstdint>
@@ -24,8 +24,10 @@ class Journal {
   std::uint32_t text(std::string_view text) { return writer_.intern(text); }
 
   // What the engine answered to a datagram (drop: broker::Drop, 0 accepted). Consecutive numbers become one row.
-  void verdict(std::int64_t time_ns, std::uint64_t session_uid, std::uint64_t packet, std::uint32_t drop, bool consumed);
-  // Running totals and marks as they stand now. Written by write_counters() as far as they moved, and once at the start.
+  void verdict(std::int64_t time_ns, std::uint64_t session_uid, std::uint64_t packet, std::uint32_t drop,
+               bool consumed);
+  // Running totals and marks as they stand now. Written by write_counters() as far as they moved, and once at the
+  // start.
   void counter(std::string_view name, std::uint32_t code, std::uint64_t value);
   void high_water(std::string_view name, std::uint64_t used_most, std::uint64_t bound);
   void write_counters(std::int64_t time_ns);
@@ -46,6 +48,7 @@ class Journal {
   };
   struct Total {
     Row row;
+    const char* name = nullptr;  // where its name lay last time: hosts tell the same list again and again
     std::uint64_t written = 0;
     bool fresh = true;
   };
@@ -57,6 +60,7 @@ class Journal {
   std::vector<Run> runs_;
   std::map<std::pair<std::uint32_t, std::uint32_t>, std::size_t> index_;  // (text, code) of totals_
   std::vector<Total> totals_;
+  std::size_t next_ = 0;  // in totals_: the one that is told next, as the time before
   std::uint64_t packet_count_ = 0, verdict_count_ = 0;
   std::uint64_t trace_ = 0, trace_calls_ = 0;
 };
@@ -82,8 +86,8 @@ class LastWords {
   Shared* shared_ = nullptr;
 };
 
-// Closes the files of a process that is dead, in the order that it gave their lengths in; an empty path stands for a file
-// that it does not have. The rows that are added have this time.
+// Closes the files of a process that is dead, in the order that it gave their lengths in; an empty path stands for a
+// file that it does not have. The rows that are added have this time.
 Expected<std::vector<FileSummary>> close_killed(const std::string& last_words, const std::vector<std::string>& files,
                                                 std::int64_t time_ns);
 
