@@ -1,5 +1,5 @@
-// portolan-client bench: open-loop latency from the intended time, and what came. A publisher and a subscriber in this one
-// process and thread, on one clock, each with a session of its own (to two brokers, where asked for: two hops).
+// portolan-client bench: open-loop latency from the intended time, and what came. A publisher and a subscriber in this
+// one process and thread, on one clock, each with a session of its own (to two brokers, where asked for: two hops).
 #include <poll.h>
 
 #include <algorithm>
@@ -68,7 +68,8 @@ class Bench : public Handler {
   void fire() {
     std::string payload(std::max<std::size_t>(options_.size_bytes, 8), '.');
     first_ns_ = monotonic_ns() + 10'000'000;
-    const std::uint64_t all = options_.for_ns / kSecond * options_.rate + options_.for_ns % kSecond * options_.rate / kSecond;
+    const std::uint64_t all =
+        options_.for_ns / kSecond * options_.rate + options_.for_ns % kSecond * options_.rate / kSecond;
     taken_ns_.reserve(static_cast<std::size_t>(std::min<std::uint64_t>(all, kSamplesMost)));
     for (std::uint64_t i = 0; i < all && !interrupted();) {
       const std::uint64_t due = first_ns_ + i / options_.rate * kSecond + i % options_.rate * kSecond / options_.rate;
@@ -94,12 +95,13 @@ class Bench : public Handler {
       const std::size_t rank = (n * permyriad + 9'999) / 10'000;
       return static_cast<double>(taken_ns_[std::max<std::size_t>(rank, 1) - 1]) / 1e3;
     };
-    std::printf("%" PRIu64 " published at %" PRIu64 "/s, %zu bytes; %" PRIu64 " refused; %zu came, %" PRIu64 " in gaps\n",
+    std::printf("%" PRIu64 " published at %" PRIu64 "/s, %zu bytes; %" PRIu64 " refused; %zu came, %" PRIu64
+                " in gaps\n",
                 sent_, options_.rate, std::max<std::size_t>(options_.size_bytes, 8), refused_, taken_ns_.size(), gaps_);
     if (!taken_ns_.empty()) {
       const double seconds = static_cast<double>(last_ns_ - first_ns_) / 1e9;
-      std::printf("from the intended time: p50 %.1f us, p90 %.1f us, p99 %.1f us, p99.9 %.1f us, most %.1f us\n", at(5'000),
-                  at(9'000), at(9'900), at(9'990), at(10'000));
+      std::printf("from the intended time: p50 %.1f us, p90 %.1f us, p99 %.1f us, p99.9 %.1f us, most %.1f us\n",
+                  at(5'000), at(9'000), at(9'900), at(9'990), at(10'000));
       std::printf("%.0f messages/s came; the publisher was at most %.1f us late\n",
                   static_cast<double>(taken_ns_.size()) / seconds, static_cast<double>(late_most_ns_) / 1e3);
     }
