@@ -155,6 +155,27 @@ void BrokerHost::each_second() {
          {{"reason", udp::name_of(static_cast<udp::Loss>(i))}, {"datagrams", now.lost[i] - told_.lost[i]}});
   }
   told_ = now;
+  const broker::EndpointCounters& endpoint = engine_->endpoint_counters();
+  for (std::size_t i = 1; i < told_drops_.size(); ++i) {
+    if (endpoint.drops[i] == told_drops_[i]) continue;
+    log_(Level::info, "dropped",
+         {{"reason", broker::name_of(static_cast<broker::Drop>(i))}, {"times", endpoint.drops[i] - told_drops_[i]}});
+    told_drops_[i] = endpoint.drops[i];
+  }
+}
+
+void BrokerHost::say_totals() {
+  each_second();
+  const broker::EndpointCounters& e = engine_->endpoint_counters();
+  const broker::EngineCounters& c = engine_->counters();
+  log_(Level::info, "totals",
+       {{"datagrams_in", e.datagrams_in},
+        {"datagrams_out", e.datagrams_out},
+        {"published_in", c.published_in},
+        {"forwarded_in", c.forwarded_in},
+        {"delivered_out", c.delivered_out},
+        {"repair_datagrams", e.repair_datagrams},
+        {"detached", c.detached}});
 }
 
 const char* reason_of(broker::DownReason reason) {

@@ -26,8 +26,9 @@ class BrokerHost final : public udp::GuestOf<broker::Engine> {
   std::uint32_t incarnation() const { return incarnation_; }
   // Sessions that are up now, clients and brokers.
   std::uint32_t sessions() const { return sessions_; }
-  // Once a second: says what was held back in the log, and what the sockets lost.
+  // Once a second: says what was held back in the log, and what the sockets lost and the engine dropped, by reason.
   void each_second();
+  void say_totals();  // at the end
   // The end of the records, where there are any.
   Expected<void> finish();
   // Records that cannot be written are worth nothing, so the broker ends.
@@ -52,6 +53,7 @@ class BrokerHost final : public udp::GuestOf<broker::Engine> {
   std::unique_ptr<Arena> arena_;
   std::unique_ptr<broker::Engine> engine_;
   udp::SocketCounters told_;
+  std::array<std::uint64_t, static_cast<std::size_t>(broker::Drop::kCount)> told_drops_{};
   std::optional<Witness> witness_;
   std::optional<Error> broken_;
 };

@@ -47,6 +47,7 @@ class Daemon {
       return static_cast<int>(begun.error().code);
     }
     while (!done()) host_->loop().wait(stopping_ ? 10'000'000 : portolan::broker::kNever);
+    host_->say_totals();
     auto finished = host_->broken() ? Expected<void>(tl::unexpected<Error>(*host_->broken())) : host_->finish();
     if (!finished) {
       log_(Level::error, "records", {{"why", finished.error().text()}});

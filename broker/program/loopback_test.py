@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import random
 import re
 import signal
 import socket
@@ -204,6 +205,33 @@ class Loopback(WithBrokers):
                                  capture_output=True)
         self.assertEqual(0, checked.returncode, checked.stderr)
 
+    def test_strangers_datagrams_are_dropped_by_reason_and_nobody_is_disturbed(self):
+        one = self.broker(1, [address(1)])
+        one.await_log("listening")
+        host, port = one.listen[0].rsplit(":", 1)
+        subscriber = Subscriber(one, "a", "--count", "500", "--quiet")
+        publisher = subprocess.Popen([BIN / "portolan-client", "pub", "a", *one.reach()], stdin=subprocess.PIPE, text=True)
+        draw = random.Random(7)
+        stranger = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        lengths = (0, 1, 39, 40, 41, 100, 1368, 4072, 5000, 65000)
+        for i in range(5000):
+            first = bytes([0x10 | i % 16]) if i % 2 else draw.randbytes(1)  # a version that is spoken, every type
+            stranger.sendto((first + draw.randbytes(draw.choice(lengths)))[:65000], (host, int(port)))
+            if i % 10 == 0:
+                publisher.stdin.write(f"{i // 10}\n")
+                publisher.stdin.flush()
+        publisher.stdin.close()
+        self.assertEqual(0, publisher.wait(30 * SLOW))
+        code, out, _ = subscriber.finish()
+        self.assertEqual((0, [str(i) for i in range(500)]), (code, out.splitlines()))
+        stranger.close()
+        self.assertEqual(0, one.end())
+        dropped = {r: int(n) for r, n in re.findall(r"dropped reason=(\S+) times=(\d+)", one.log())}
+        self.assertIn("bad_version", dropped)
+        self.assertIn("unknown_session", dropped)
+        self.assertGreater(sum(dropped.values()), 1000)
+        self.assertRegex(one.log(), r"totals datagrams_in=\d+ .*published_in=500 .*delivered_out=500 ")
+
     def test_errors_say_what_would_be_right(self):
         nobody = client("ping", "--plain", "--broker", address(9), "--within", "200ms")
         self.assertEqual(69, nobody.returncode)
@@ -294,6 +322,23 @@ class Service(WithBrokers):
         self.assertEqual(0, one.end())
         two.await_log("session down peer=1")
         self.assertIn("reason=closed", two.log())
+
+    def test_a_broker_that_is_told_to_end_and_starts_again_loses_nothing(self):
+        one, two = self.pair()
+        subscriber = Subscriber(two, "a", "--count", "1000", "--quiet")
+        publisher = subprocess.Popen([BIN / "portolan-client", "pub", "a", "--finish", "30s", *one.reach()],
+                                     stdin=subprocess.PIPE, text=True)
+        for i in range(1000):
+            publisher.stdin.write(f"{i}\n")
+            publisher.stdin.flush()
+            if i in (300, 600):
+                self.assertEqual(0, (one if i == 300 else two).end())
+                (one if i == 300 else two).start()
+            time.sleep(0.001)
+        publisher.stdin.close()
+        self.assertEqual(0, publisher.wait(60 * SLOW))
+        code, out, _ = subscriber.finish()
+        self.assertEqual((0, [str(i) for i in range(1000)]), (code, out.splitlines()))
 
     def test_state_counts_incarnations(self):
         one = self.broker(1, [address(1)])
