@@ -7,6 +7,7 @@
 //   resume.cpp     RESUME: what is held again, what is a GAP, what the home broker is asked
 //   through.cpp    long messages that go on while they come
 //   upstream.cpp   who sends: aliases, admission, the three answers
+//   memory.cpp     retention, and what gives way when memory is short
 //   control.cpp    control messages in
 //   aliases.cpp    names of streams and topics, per session, within the receiver's tables
 //   give_back.cpp  streams and topics of which nothing is left
@@ -99,6 +100,8 @@ enum class SnapshotStep : std::uint8_t { none, begin, filters, resumes, end };
 struct Downstream {
   std::uint64_t id = 0;
   std::uint64_t since_ns = 0;            // of the present session, or of its absence
+  std::uint64_t let_go_ns = 0;           // when it was detached the last time
+  std::uint64_t progress_ns = 0;         // when its `delivered` rose the last time
   std::uint64_t ghost_until_ns = 0;      // 0: no ghost filters
   std::uint64_t returning_until_ns = 0;  // a broker that I had let go came back with another incarnation
   std::uint64_t backlog_bytes = 0;
@@ -454,8 +457,13 @@ class Core {
   void raise_numbers(std::uint32_t slot);
   void raise_admitted(std::uint32_t slot, std::uint32_t lane);
   void raise_delivered(std::uint32_t slot, std::uint32_t lane);
+
+  // memory.cpp
   void expire(std::uint32_t topic);
   void relieve_memory(std::uint32_t length = 0);
+  bool waited_for(const Downstream& down, const Entry& entry) const;
+  bool comes_back_for(const Entry& entry) const;
+  void let_go_for_memory(std::uint32_t entry, std::uint32_t length);
   bool short_of_memory(std::uint32_t eighths, bool but_slots = false) const;
 
   InFlight& in_flight(std::uint32_t d, std::uint32_t lane, std::uint32_t number) {

@@ -234,6 +234,7 @@ void Core::on_progress(SessionId session) {
     DownLane& lane = downstreams_[d].lanes[i];
     const Progress progress = endpoint_.progress(session, static_cast<Lane>(i + 1));
     const std::uint32_t delivered = std::min(progress.delivered, lane.sent);
+    if (lane.delivered < delivered) downstreams_[d].progress_ns = now_.mono_ns;
     while (lane.delivered < delivered) {
       const InFlight& f = in_flight(d, i, ++lane.delivered);
       if (f.topic == kNil) continue;  // out of log order
@@ -252,6 +253,7 @@ void Core::detach(std::uint32_t d, std::uint32_t reason) {
   Downstream& down = downstreams_[d];
   if (down.detached) return;
   down.detached = down.was_detached = true;
+  down.let_go_ns = now_.mono_ns;
   down.announce_at = kNil;
   ++counters.detached;
   for (std::uint32_t t = 0; t < log_.topics(); ++t) {

@@ -120,7 +120,7 @@ void Core::session_up(const SessionEvent& event) {
   if (down.incarnation != 0 && event.peer_incarnation != down.incarnation) new_incarnation(d, event.peer_incarnation);
   down.incarnation = event.peer_incarnation;
   down.slot = slot;
-  down.since_ns = now_.mono_ns;
+  down.since_ns = down.progress_ns = now_.mono_ns;
   down.syncing = true;
   down.receiving = false;
   down.peer_answered = 0;

@@ -9,10 +9,7 @@ namespace portolan::broker::core {
 namespace {
 
 constexpr std::uint64_t kRetryAfterNs = 100'000'000;
-constexpr std::uint32_t kLongMessageBytes = 4'096;  // surely lies in slots
 constexpr std::uint64_t kNameLateNs = 5'000'000'000;
-constexpr std::uint32_t kRelieveSteps = 64;
-constexpr std::uint32_t kRelieveForLong = 4'096;
 
 }  // namespace
 
@@ -360,74 +357,6 @@ void Core::raise_delivered(std::uint32_t slot, std::uint32_t i) {
     ++lane.delivered;
   }
   if (lane.delivered != before) endpoint_.set_delivered(session.session, static_cast<Lane>(i + 1), lane.delivered);
-}
-
-// ------------------------------------------------------------------ retention and memory
-
-void Core::expire(std::uint32_t topic) {
-  if (keep_expired_) return;
-  const Topic& t = log_.topic(topic);
-  while (t.head != kNil) {
-    const Entry& entry = log_.entry(t.head);
-    if (entry.pending != 0 || kept_back(entry.from_peer())) return;
-    const bool young = now_.mono_ns - entry.time_ns < t.retain_ns;
-    const bool fits = t.retain_bytes == 0 || t.bytes <= t.retain_bytes;
-    if (!entry.is_gap() && young && fits) return;
-    if (!entry.is_gap()) ++counters.retention_expired;
-    log_.remove_head(topic);
-  }
-}
-
-bool Core::short_of_memory(std::uint32_t eighths, bool but_slots) const {
-  const Store::Usage u = store_.usage();
-  const auto over = [&](std::uint64_t used, std::uint64_t bound) { return used * 8 >= bound * eighths; };
-  if (over(u.messages, limits_.messages) || over(u.blocks, limits_.small_blocks)) return true;
-  // Of slots the endpoint keeps an eighth, at least one, for messages that have begun: the rest is all there is.
-  const auto slots_over = [](std::uint32_t used, std::uint32_t bound) {
-    return used + std::max(bound / 8, 1u) >= bound;
-  };
-  return !but_slots &&
-         (slots_over(u.large_slots, limits_.large_slots) || slots_over(u.small_slots, limits_.small_slots));
-}
-
-// First what is only retained goes, the oldest first; then the downstream that holds the oldest back.
-// `length`: of a long message that is to begin; 0: none.
-void Core::relieve_memory(std::uint32_t length) {
-  const std::uint32_t steps = length == 0 ? kRelieveSteps : kRelieveForLong;
-  for (std::uint32_t step = 0; step < steps; ++step) {
-    const bool entries = !log_.room_for_message();  // GAPs take them too, and outlast what stands before them
-    const bool wanted = length != 0 && !endpoint_.room_for_long(length);
-    if (!entries && !wanted && !short_of_memory(7)) return;
-    const Store::Usage u = store_.usage();
-    const bool slots_only = !entries && !wanted &&
-                            std::uint64_t{u.messages} * 8 < std::uint64_t{limits_.messages} * 7 &&
-                            std::uint64_t{u.blocks} * 8 < std::uint64_t{limits_.small_blocks} * 7;
-    std::uint32_t oldest = kNil, owed_by_none = kNil;
-    for (std::uint32_t t = 0; t < log_.topics(); ++t) {
-      const std::uint32_t head = log_.topic(t).head;
-      if (head == kNil || (slots_only && log_.entry(head).length < kLongMessageBytes)) continue;
-      const auto older = [&](std::uint32_t than) {
-        return than == kNil || log_.entry(head).time_ns < log_.entry(log_.topic(than).head).time_ns;
-      };
-      if (older(oldest)) oldest = t;
-      if (log_.entry(head).pending == 0 && older(owed_by_none)) owed_by_none = t;
-    }
-    if (wanted && owed_by_none != kNil) oldest = owed_by_none;  // somebody slow in one topic does not keep all others
-    if (oldest == kNil) return;
-    const std::uint32_t head = log_.topic(oldest).head;
-    if (kept_back(log_.entry(head).from_peer())) {
-      withheld_for_peers_ = withheld_for_clients_ = false;
-      end_withholding();
-      continue;
-    }
-    if (log_.entry(head).pending != 0) {
-      detach_laggards(head, static_cast<std::uint32_t>(GapReason::detached), true);
-      if (log_.topic(oldest).head == head && log_.entry(head).pending != 0) return;  // merely on the way
-      continue;
-    }
-    if (!log_.entry(head).is_gap()) ++counters.retention_expired;
-    log_.remove_head(oldest);
-  }
 }
 
 }  // namespace portolan::broker::core
