@@ -61,7 +61,7 @@ struct EngineCounters {
 class Engine {
  public:
   // Bytes that an engine with these limits takes from its arena (printed per pool by the daemon).
-  static std::size_t bytes_needed(const Limits& limits);
+  static std::size_t bytes_needed(const Limits& limits, std::span<const TopicRule> topics = {});
   Engine(const Limits& limits, const EngineConfig& config, std::span<std::uint8_t> arena);
   ~Engine();
   Engine(const Engine&) = delete;

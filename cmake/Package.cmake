@@ -8,6 +8,7 @@ install(FILES ${CMAKE_SOURCE_DIR}/broker/library/portolan.h DESTINATION include 
 install(FILES ${CMAKE_SOURCE_DIR}/broker/daemon/portolan-broker.service DESTINATION lib/systemd/system COMPONENT portolan)
 install(FILES ${CMAKE_SOURCE_DIR}/broker/daemon/broker.yaml DESTINATION /etc/portolan COMPONENT portolan)
 install(FILES ${CMAKE_SOURCE_DIR}/broker/daemon/CONFIG.md ${CMAKE_SOURCE_DIR}/broker/library/example.py
+        ${CMAKE_SOURCE_DIR}/broker/daemon/watch/alerts.yaml ${CMAKE_SOURCE_DIR}/broker/daemon/watch/dashboard.json
         DESTINATION share/doc/portolan COMPONENT portolan)
 
 set(CPACK_GENERATOR DEB)

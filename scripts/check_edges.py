@@ -22,6 +22,7 @@ EDGES = {
     "broker/udp": {"broker", "bpf/layout", BASE},
     "broker/library": {"broker", "bpf/layout", "broker/udp", BASE},
     "broker/daemon": {"broker", "bpf", "bpf/layout", "broker/udp", "results/record", READ, BASE},
+    "broker/peers": {"broker/library", BASE},
     "broker/program": {"broker/library", "scenarios/load", READ, BASE},
     BASE: set(),
     READ: {BASE},
@@ -48,7 +49,7 @@ SOCKETS = r"(sys/(socket|epoll|un)|netinet/.*|arpa/.*|net/.*|poll|netdb|linux/(i
 FOREIGN = [
     ("ns-3", r"ns3/.*", {"sim"}, True),
     ("libbpf", r"(bpf/(libbpf|bpf|btf|xsk).*|xdp/.*|linux/bpf.*)\.h", {"bpf", "bpf/layout", "broker/daemon"}, True),
-    ("a socket header", SOCKETS, {"bpf", "broker/udp", "broker/library", "broker/daemon", "broker/program", "emu", "emu/wire", "emu/load"}, True),
+    ("a socket header", SOCKETS, {"bpf", "broker/udp", "broker/library", "broker/daemon", "broker/program", "broker/peers", "emu", "emu/wire", "emu/load"}, True),
     ("a thread, a random source or an unordered container",
      r"(thread|mutex|condition_variable|future|random|unordered_map|unordered_set)", set(EDGES) - PURE, False),
 ]

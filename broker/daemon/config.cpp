@@ -14,7 +14,7 @@ using read::Unit;
 
 const std::vector<std::string> kTop = {"id",    "name",        "listen", "security", "limits", "heartbeat",
                                        "rate",  "fragment",    "detach", "drain",    "peers",  "topics",
-                                       "state", "incarnation", "log",    "record"};
+                                       "state", "incarnation", "log",    "metrics",  "record"};
 const std::vector<std::string> kLimits = {"daemon", "sim", "long", "thousand", "thousand_hub"};
 const std::vector<std::string> kRoles = {"mesh", "hub", "standby", "leaf", "standby-leaf"};
 const std::vector<std::string> kLanes = {"ordered", "realtime", "bulk"};
@@ -32,6 +32,7 @@ class ConfigReader {
     if (const Tree* peers = top_.find("peers")) read_peers(*peers);
     if (const Tree* topics = top_.find("topics")) read_topics(*topics);
     log();
+    metrics();
     if (const Tree* record = top_.find("record")) read_record(*record);
     return std::move(c_);
   }
@@ -170,6 +171,18 @@ class ConfigReader {
     if (c_.topics.size() > 1'024) r_.out.error(list.at, "topics", "more than 1024 rules");
   }
 
+  void metrics() {
+    const Tree* value = top_.find("metrics");
+    if (value == nullptr) return;
+    const Map map(r_, *value, "metrics", {"listen"});
+    const Tree* at = map.need("listen", "127.0.0.1:9464");
+    if (at == nullptr) return;
+    c_.metrics_listen = r_.word(*at, map.path("listen")).value_or("");
+    if (const auto address = udp::Address::parse(c_.metrics_listen); !address) {
+      r_.out.error(at->at, map.path("listen"), address.error().cause);
+    }
+  }
+
   void log() {
     const Tree* value = top_.find("log");
     if (value == nullptr) return;
@@ -262,6 +275,7 @@ std::vector<std::string> needs_restart(const Config& running, const Config& next
   differ("peers", peers(running) != peers(next));
   differ("topics", topics(running) != topics(next));
   differ("state", running.state != next.state);
+  differ("metrics", running.metrics_listen != next.metrics_listen);
   differ("log.form", running.log.json != next.log.json);
   return keys;
 }

@@ -61,6 +61,7 @@ struct Config {
   std::string state;              // folder; empty: incarnations come from the clock
   std::uint32_t incarnation = 0;  // 0: the next one
   Log log;
+  std::string metrics_listen;  // empty: nobody is told
   std::optional<Record> record;
 };
 

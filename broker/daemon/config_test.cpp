@@ -23,6 +23,7 @@ topics:
   - {filter: crane/+/load, retain: 5 s, retain-bytes: 8 MiB, lane: bulk}
   - {filter: "#"}
 log: {level: debug, form: json}
+metrics: {listen: "127.0.0.1:9464"}
 )";
 
 std::string first_message(const std::string& text) {
@@ -63,6 +64,7 @@ TEST(Config, reads_every_key) {
   EXPECT_EQ(c.topics[1].lane, broker::Lane::realtime);
   EXPECT_EQ(c.log.level, "debug");
   EXPECT_TRUE(c.log.json);
+  EXPECT_EQ(c.metrics_listen, "127.0.0.1:9464");
 }
 
 TEST(Config, tells_where_and_what_would_be_right) {
@@ -88,6 +90,9 @@ TEST(Config, tells_where_and_what_would_be_right) {
                 "f.yaml:14:48: peers[1].role: unknown value \"leafy\"; did you mean \"leaf\"?"},
            Case{"crane/+/load", "crane//load", "f.yaml:16:14: topics[0].filter: \"crane//load\" is no filter"},
            Case{"json", "jason", "f.yaml:18:27: log.form: unknown value \"jason\"; did you mean \"json\"?"},
+           Case{"\"127.0.0.1:9464\"", "here", "f.yaml:19:19: metrics.listen: \"here\" is not an address"},
+           Case{"listen: \"127.0.0.1:9464\"", "",
+                "f.yaml:19:10: metrics.listen: is missing; say `listen: 127.0.0.1:9464`"},
        }) {
     const std::string message = first_message(replaced(c.what, c.by));
     EXPECT_EQ(message.substr(0, std::string(c.message).size()), c.message) << message;
@@ -115,11 +120,12 @@ TEST(Config, says_what_needs_a_restart) {
   struct Case {
     const char *what, *by, *key;
   };
-  for (const Case& c : {Case{"\nid: 1\n", "\nid: 9\n", "id"}, Case{"127.0.0.1:7400", "127.0.0.1:7401", "listen"},
-                        Case{"limits: sim", "limits: daemon", "limits"}, Case{"50 ms", "60 ms", "heartbeat"},
-                        Case{"100 Mbit/s", "90 Mbit/s", "rate"}, Case{"1088 B", "1280 B", "fragment"},
-                        Case{"1 MiB", "2 MiB", "detach"}, Case{"127.0.0.2:7400", "127.0.0.3:7400", "peers"},
-                        Case{"retain: 5 s", "retain: 6 s", "topics"}, Case{"json", "text", "log.form"}}) {
+  for (const Case& c :
+       {Case{"\nid: 1\n", "\nid: 9\n", "id"}, Case{"127.0.0.1:7400", "127.0.0.1:7401", "listen"},
+        Case{"limits: sim", "limits: daemon", "limits"}, Case{"50 ms", "60 ms", "heartbeat"},
+        Case{"100 Mbit/s", "90 Mbit/s", "rate"}, Case{"1088 B", "1280 B", "fragment"}, Case{"1 MiB", "2 MiB", "detach"},
+        Case{"127.0.0.2:7400", "127.0.0.3:7400", "peers"}, Case{"retain: 5 s", "retain: 6 s", "topics"},
+        Case{"json", "text", "log.form"}, Case{"9464", "9465", "metrics"}}) {
     const auto next = parse_config(replaced(c.what, c.by), "f");
     ASSERT_TRUE(next.config) << c.by << next.messages[0];
     EXPECT_EQ(needs_restart(running, *next.config), std::vector<std::string>{c.key});

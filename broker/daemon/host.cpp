@@ -66,7 +66,7 @@ Expected<void> BrokerHost::build(const Config& config) {
   engine.detach_bytes = config.detach_bytes;
 
   arena_ = std::make_unique<Arena>();
-  arena_->bytes = broker::Engine::bytes_needed(config.limits);
+  arena_->bytes = broker::Engine::bytes_needed(config.limits, rules_);
   arena_->at = mmap(nullptr, arena_->bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (arena_->at == MAP_FAILED) {
     return fail(Exit::cannot, "memory",
@@ -79,6 +79,12 @@ Expected<void> BrokerHost::build(const Config& config) {
     auto witness = Witness::create(*config.record, config.id, incarnation_);
     if (!witness) return tl::unexpected<Error>(witness.error());
     witness_ = std::move(*witness);
+  }
+  if (!config.metrics_listen.empty()) {
+    auto metrics = Metrics::serve(config.metrics_listen, {config.name, PORTOLAN_VERSION, config.id, incarnation_});
+    if (!metrics) return tl::unexpected<Error>(metrics.error());
+    metrics_ = std::move(*metrics);
+    tell_metrics();
   }
   set_engine(*engine_);
   loop_.attach(*this);
@@ -141,7 +147,12 @@ void BrokerHost::tell(const broker::Event& event) {
   }
 }
 
+void BrokerHost::tell_metrics() {
+  if (metrics_) metrics_->take({engine_.get(), rules_, loop_.socket_counters(), sessions_, arena_->bytes});
+}
+
 void BrokerHost::each_second() {
+  tell_metrics();
   if (witness_) {
     if (auto written = witness_->turn(*engine_, loop_, true); !written) broken_ = written.error();
   }

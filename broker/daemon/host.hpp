@@ -9,6 +9,7 @@
 
 #include "broker/daemon/config.hpp"
 #include "broker/daemon/log.hpp"
+#include "broker/daemon/metrics.hpp"
 #include "broker/daemon/witness.hpp"
 #include "broker/engine.hpp"
 #include "broker/udp/loop.hpp"
@@ -41,6 +42,7 @@ class BrokerHost final : public udp::GuestOf<broker::Engine> {
   void judged(std::span<const broker::Verdict> verdicts) override;
   void before_send() override;
   void tell(const broker::Event& event);
+  void tell_metrics();
 
   udp::Loop loop_;
   Logger& log_;
@@ -54,6 +56,7 @@ class BrokerHost final : public udp::GuestOf<broker::Engine> {
   std::unique_ptr<broker::Engine> engine_;
   udp::SocketCounters told_;
   std::array<std::uint64_t, static_cast<std::size_t>(broker::Drop::kCount)> told_drops_{};
+  std::unique_ptr<Metrics> metrics_;
   std::optional<Witness> witness_;
   std::optional<Error> broken_;
 };

@@ -20,11 +20,12 @@ struct Engine::State {
   DiskGate disk;
 };
 
-std::size_t Engine::bytes_needed(const Limits& limits) {
+std::size_t Engine::bytes_needed(const Limits& limits, std::span<const TopicRule> topics) {
   Arena dry(nullptr, 0);
-  const EngineConfig config;
+  EngineConfig config;
+  config.topics = topics;
   const State state(limits, config, dry);
-  constexpr std::size_t kRules = 1u << 16;  // the topic rules' own texts, of which limits know nothing
+  constexpr std::size_t kRules = 1u << 16;  // for a few topic rules where they are not named here
   return dry.used() + sizeof(State) + alignof(State) + kRules;
 }
 

@@ -78,6 +78,19 @@ TEST(Fanout, IsCountedByTheRuleThatGovernsTheTopic) {
   EXPECT_EQ(within, 3u);
 }
 
+TEST(Fanout, ManyRulesHaveTheirMemory) {
+  std::vector<std::string> filters;
+  for (int i = 0; i < 1'024; ++i) filters.push_back(std::string(100, 'x') + std::to_string(i) + "/#");
+  std::vector<TopicRule> rules;
+  for (const std::string& filter : filters) rules.push_back({filter, Lane::realtime, kSecond, 0});
+  EngineConfig config;
+  config.identity.id = 1;
+  config.topics = rules;
+  std::vector<std::uint8_t> arena(Engine::bytes_needed(Limits::sim(), rules));
+  const Engine engine(Limits::sim(), config, arena);
+  EXPECT_EQ(engine.topic_counters().size(), kCountedRules + 1u);
+}
+
 TEST(Fanout, TheKernelsDoorbellReachesTheSession) {
   Two t;
   t.w.broker(1).segment_ready(t.w.now, 5, 3);

@@ -1,15 +1,18 @@
 """portolan bench: what the simulator and the data plane cost, as ratios against a baseline in the same run.
 
-`bench sim` is bench_sim.py; `bench engine` the engine alone; other names run the Google Benchmarks of their room.
+`bench sim` is bench_sim.py, `bench broker` bench_broker.py; `bench engine` the engine alone; other names run the Google Benchmarks of their room.
 """
 
 import json
 import os
 
+import bench_broker
 import bench_sim
 import build
 import children
-from options import BENCHES
+from options import BENCHES, BY_NAME_ONLY
+
+SPECIAL = {"sim": bench_sim.PROGRAMS, "broker": bench_broker.PROGRAMS}
 
 MICRO = {  # name: programs of Google Benchmark
     "engine": ["engine_bench"],
@@ -20,16 +23,25 @@ MICRO = {  # name: programs of Google Benchmark
 }
 
 
+def default():
+    return [name for name in BENCHES if name not in BY_NAME_ONLY]
+
+
+def groups(names):
+    """Packages that these benches need beyond the build's own."""
+    return ["peers"] if "broker" in names else []
+
+
 def programs(names):
     """What to build for these benches (none named: all)."""
     out = []
-    for name in names or BENCHES:
-        out += bench_sim.PROGRAMS if name == "sim" else MICRO[name]
+    for name in names or default():
+        out += SPECIAL.get(name) or MICRO[name]
     return list(dict.fromkeys(out))
 
 
 def run(options):
-    names = options.arguments or BENCHES
+    names = options.arguments or default()
     runs = int(options.get("--runs") or bench_sim.RUNS)
     result = {}
     for name in names:
@@ -37,6 +49,11 @@ def run(options):
             result["sim"] = bench_sim.measure_all(runs)
             if "--json" not in options:
                 bench_sim.table(result["sim"])
+            continue
+        if name == "broker":
+            result["broker"] = bench_broker.measure_all(options, runs)
+            if "--json" not in options:
+                bench_broker.table(result["broker"])
             continue
         for program in MICRO[name]:
             form = ["--benchmark_format=json"] if "--json" in options else []

@@ -37,6 +37,8 @@ def ready(options):
     groups, programs, sim = NEEDS[options.verb]
     if "--no-report" in options:
         groups = [group for group in groups if group != "report"]
+    if options.verb == "bench":
+        groups = groups + bench.groups(options.arguments)
     build.setup(groups, "--yes" in options)
     if options.verb == "bench":
         programs = bench.programs(options.arguments)

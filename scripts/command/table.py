@@ -8,7 +8,7 @@ def span(ns):
     for unit, size in (("s", 1_000_000_000), ("ms", 1_000_000), ("us", 1_000)):
         if abs(ns) >= size:
             return f"{ns / size:.3g} {unit}"
-    return f"{ns} ns"
+    return f"{ns:.0f} ns"
 
 
 def row(family, several_tenants):
