@@ -77,6 +77,7 @@ struct Lag {  // of one (downstream, topic)
   bool sendable = false;         // a live filter matches
   bool queued = false;           // in a ready list
   bool again = false;            // to be placed again (came_another_way)
+  bool gaps_wait = false;        // GAPs of it, for the messages before them to arrive
   bool waits = false;            // for the homes' word on where what they retain begins
   std::uint32_t alias = 0;       // TOPIC was sent in this session; 0: not
 };
@@ -141,6 +142,7 @@ struct Downstream {
   bool was_detached = false;  // RESUMEs now say `detached` where messages are gone
   bool queued = false;
   bool control_blocked = false;  // something waits for room in its control queue
+  bool gaps_wait = false;        // some topic's
 };
 
 // Numbers that I refused: neither `admitted` nor `delivered` passes them before the peer has my BUSY, or a publisher
@@ -378,6 +380,7 @@ class Core {
   Pull pull_by_sequence(std::uint32_t d, std::uint32_t topic, CatchUp& job);
   Pull pull_gap(std::uint32_t d, std::uint32_t topic);
   bool may_tell_gap(std::uint32_t d, std::uint32_t topic);
+  void go_on_with_gaps(std::uint32_t d);
   bool announce(std::uint32_t d, std::uint32_t stream, bool check = true);
   void tell_what_is_gone(std::uint32_t d, std::uint32_t stream);
   bool should_serve(std::uint32_t d, std::uint32_t stream) const;

@@ -136,6 +136,7 @@ void Core::reset_sending(std::uint32_t d) {
     l.queued = false;
     l.sent = l.acked;
     l.inflight = l.gaps_ahead = 0;
+    l.gaps_wait = false;
     ++l.epoch;
   }
   downstreams_[d].control_blocked = false;
@@ -246,6 +247,7 @@ void Core::on_progress(SessionId session) {
     }
     lane.blocked = false;
   }
+  go_on_with_gaps(d);
   queue_downstream(d);
 }
 

@@ -27,7 +27,7 @@ bool Core::superseded(std::uint32_t s) const {
 // Nothing of it is here. A home that lives may send more of it: then it is asked to name the stream again.
 bool Core::spare(std::uint32_t s) const {
   const Stream& stream = log_.stream(s);
-  if (!stream.used || stream.entries != 0 || stream.refused_first != 0) return false;
+  if (!stream.used || stream.entries != 0 || stream.unplaced_first != 0) return false;
   if (stream.upstream == kNil) return now_.mono_ns - stream.gone_ns >= kSettledNs;
   return stream.home == Home::remote;
 }

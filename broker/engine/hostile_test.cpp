@@ -100,6 +100,61 @@ TEST(Hostile, WhatCameEarlyStaysForGoodBehindAMessageFromFarAhead) {
   EXPECT_EQ(h.w.broker(1).counters().retained_messages, 0u);
 }
 
+// Each GAP of its own: of two kinds by turns, so that none makes another longer.
+void tell_gaps(Harbour& h, std::uint64_t first, int count) {
+  for (int i = 0; i < count; ++i, ++first) {
+    if (i % 2 == 0) {
+      h.stream(first + 1);  // what came before was lost with a former broker
+    } else {
+      h.control(PTL_C_GAP, wire::GapBody{first, first, kStream, static_cast<std::uint32_t>(GapReason::refused)});
+    }
+  }
+}
+
+// GAPs wait for the messages before them to arrive; and with them waited all other topics of the lane.
+TEST(Hostile, ManyGapsOfOneTopicHoldUpAllTopicsOfTheirLane) {
+  constexpr std::uint64_t kOther = 103;
+  Harbour h;
+  h.w.client(kOther, 1);
+  h.w.connect_all();
+  h.w.settle();
+  h.w.subscribe(kSub, "a/#");
+  h.w.settle();
+  h.announce();
+  Hub::get().half(1, kSub).hold_progress = true;
+  h.data(1);
+  tell_gaps(h, 2, 12);
+  ASSERT_NE(h.w.publish(kOther, "a/other"), 0u);
+  h.w.settle();
+  ASSERT_EQ(h.w[kSub].gap_messages(), 8u);  // as many as may go ahead
+  EXPECT_EQ(h.w[kSub].got.back().publisher, kOther);
+  Hub::get().half(1, kSub).hold_progress = false;
+  h.w.settle();
+  EXPECT_EQ(h.w[kSub].gap_messages(), 12u);
+}
+
+// No entry was free for it, so it waited for one, and forgot why nothing came.
+TEST(Hostile, AGapThatFindsNoEntryIsToldAsRefused) {
+  Harbour h({}, 10 * kSecond, 64);
+  h.w.subscribe(kSub, "a/#");
+  h.w.settle();
+  h.announce();
+  Hub::get().half(1, kSub).hold_data = true;
+  h.data(1);
+  h.data(2);
+  const int left = 64 + 64 / 8 + 64 - 2;  // entries, as many as there are
+  ASSERT_EQ(left % 2, 0);                 // so the last GAP is one of what was refused
+  tell_gaps(h, 3, left);
+  h.stream(static_cast<std::uint64_t>(left) + 4);
+  Hub::get().half(1, kSub).hold_data = false;
+  h.w.advance(kSecond);
+  h.data(static_cast<std::uint64_t>(left) + 4);
+  h.w.advance(kSecond);
+  ASSERT_EQ(h.w[kSub].sequences().size(), 3u);
+  ASSERT_EQ(h.w[kSub].gap_messages(), static_cast<std::uint64_t>(left) + 1);
+  EXPECT_EQ(h.w[kSub].got[h.w[kSub].got.size() - 2].reason, static_cast<std::uint32_t>(GapReason::broker_lost));
+}
+
 // Whoever names nothing of what it sends took all memory with that, for as long as its session stood.
 TEST(Hostile, DataThatIsNeverNamedLeavesNoMemoryToOthers) {
   Harbour h({}, 10 * kSecond, 64);

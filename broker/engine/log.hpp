@@ -49,10 +49,11 @@ struct Stream {
   std::uint64_t previous_last = 0;
   std::uint64_t gap_first = 0;  // the latest GAP of it that entered the log
   std::uint64_t gap_last = 0;
-  std::uint64_t refused_first = 0;  // a GAP that found no entry yet; 0: none
-  std::uint64_t refused_last = 0;
+  std::uint64_t unplaced_first = 0;  // a GAP that found no entry yet; 0: none
+  std::uint64_t unplaced_last = 0;
   std::uint64_t gaps_asked_for = 0;  // where `contiguous` stood when I asked for gaps that I had forgotten
   std::uint32_t gap_reason = 0;
+  std::uint32_t unplaced_reason = 0;
   std::uint32_t incarnation = 0;
   std::uint32_t previous_incarnation = 0;
   std::uint32_t topic = kNil;

@@ -200,6 +200,8 @@ void Core::housekeep_catch_ups() {
   for (std::uint32_t i = 0; i < catch_up_high_; ++i) {
     const CatchUp job = catch_ups_[i];
     if (job.downstream == kNil || now_.mono_ns - job.since_ns < kCatchUpNs) continue;
+    if (lag(job.downstream, log_.stream(job.stream).topic).gaps_wait)
+      continue;  // for messages on their way, not for the home
     end_catch_up(job.downstream, job.stream);
     make_ready(job.downstream, log_.stream(job.stream).topic);
   }

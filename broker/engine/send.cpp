@@ -1,6 +1,7 @@
 // What goes out to a downstream: messages pulled from the log while its session has room, announcements before them,
 // GAPs in their place.
 #include <algorithm>
+#include <utility>
 
 #include "broker/engine/core.hpp"
 
@@ -110,7 +111,7 @@ Core::Pull Core::pull_by_sequence(std::uint32_t d, std::uint32_t topic, CatchUp&
     Missing missing{stream.gap_last, stream.gap_reason};
     if (!latest)
       missing = gap == kNil ? missing_from(d, s, last) : Missing{log_.entry(gap).last, log_.entry(gap).reason};
-    if (!may_tell_gap(d, topic)) return Pull::blocked;
+    if (!may_tell_gap(d, topic)) return Pull::empty;
     if (!tell_gap(d, s, last, missing.last, missing.reason)) {
       downstreams_[d].control_blocked = jobs_due_ = true;
       return Pull::blocked;
@@ -174,7 +175,7 @@ Core::Pull Core::pull_gap(std::uint32_t d, std::uint32_t topic) {
   const bool wanted = c != 0 && c <= entry.last && should_serve(d, entry.stream) && nameable(d, entry.stream);
   const bool announced = announced_.test(d, entry.stream);
   const bool with_stream = wanted && !announced && entry.last <= log_.stream(entry.stream).contiguous;
-  if (wanted && !with_stream && !may_tell_gap(d, topic)) return Pull::blocked;
+  if (wanted && !with_stream && !may_tell_gap(d, topic)) return Pull::empty;
   if (with_stream ? !announce(d, entry.stream)
                   : wanted && !tell_gap(d, entry.stream, std::max(entry.sequence, c), entry.last, entry.reason)) {
     downstreams_[d].control_blocked = jobs_due_ = true;
@@ -184,15 +185,26 @@ Core::Pull Core::pull_gap(std::uint32_t d, std::uint32_t topic) {
   return Pull::more;
 }
 
-// GAPs overtake the messages before them, and the receiver has to remember each: only so many at a time.
+// GAPs overtake the messages before them, and the receiver has to remember each: only so many at a time. The topic
+// waits for those messages to arrive; the others of its lane do not.
 bool Core::may_tell_gap(std::uint32_t d, std::uint32_t topic) {
   Lag& l = lag(d, topic);
   const Lane lane = log_.topic(topic).lane;
   const Progress progress = endpoint_.progress(slots_[downstreams_[d].slot].session, lane);
   if (l.gaps_ahead != 0 && static_cast<std::int32_t>(progress.admitted - l.gaps_after) >= 0) l.gaps_ahead = 0;
-  if (l.gaps_ahead == kGapsAhead) return false;
+  if (l.gaps_ahead == kGapsAhead) {
+    l.gaps_wait = downstreams_[d].gaps_wait = true;
+    return false;
+  }
   l.gaps_after = progress.sent;
   return true;
+}
+
+void Core::go_on_with_gaps(std::uint32_t d) {
+  if (!std::exchange(downstreams_[d].gaps_wait, false)) return;
+  for (std::uint32_t t = 0; t < log_.topics(); ++t) {
+    if (std::exchange(lag(d, t).gaps_wait, false)) make_ready(d, t);
+  }
 }
 
 // ------------------------------------------------------------------ announcing, gaps

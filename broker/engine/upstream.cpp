@@ -137,7 +137,7 @@ void Core::admit(std::uint32_t slot, const Incoming& in, std::uint32_t s) {
     appended(e);
     link_early(s);
   }
-  if (stream.refused_first != 0) stand_gap(s, 0, 0, static_cast<std::uint32_t>(GapReason::refused));
+  if (stream.unplaced_first != 0) stand_gap(s, 0, 0, 0);
   const Topic& topic = log_.topic(stream.topic);
   if (topic.head != kNil && log_.entry(topic.head).pending == 0) expire(stream.topic);
 }
@@ -228,12 +228,11 @@ std::uint32_t Core::lengthen_gap(std::uint32_t s, std::uint64_t first, std::uint
 // Puts a GAP into the log; one that finds no entry free waits with its stream for the next chance. first 0: only that.
 std::uint32_t Core::stand_gap(std::uint32_t s, std::uint64_t first, std::uint64_t last, std::uint32_t reason) {
   Stream& stream = log_.stream(s);
-  if (stream.refused_first != 0) {
-    const std::uint32_t e =
-        log_.append_gap(s, stream.refused_first, stream.refused_last, static_cast<std::uint32_t>(GapReason::refused),
-                        now_.mono_ns, stream.home == Home::remote ? stream.home_peer : kNil);
+  if (stream.unplaced_first != 0) {
+    const std::uint32_t e = log_.append_gap(s, stream.unplaced_first, stream.unplaced_last, stream.unplaced_reason,
+                                            now_.mono_ns, stream.home == Home::remote ? stream.home_peer : kNil);
     if (e != kNil) {
-      stream.refused_first = stream.refused_last = 0;
+      stream.unplaced_first = stream.unplaced_last = 0;
       appended(e);
       link_early(s);
     }
@@ -250,8 +249,9 @@ std::uint32_t Core::stand_gap(std::uint32_t s, std::uint64_t first, std::uint64_
     link_early(s);
     return e;
   }
-  stream.refused_first = stream.refused_first == 0 ? first : std::min(stream.refused_first, first);
-  stream.refused_last = std::max(stream.refused_last, last);
+  if (stream.unplaced_first == 0) stream.unplaced_reason = reason;
+  stream.unplaced_first = stream.unplaced_first == 0 ? first : std::min(stream.unplaced_first, first);
+  stream.unplaced_last = std::max(stream.unplaced_last, last);
   return kNil;
 }
 
