@@ -14,7 +14,7 @@ using read::Unit;
 
 const std::vector<std::string> kTop = {"id",    "name",        "listen", "security", "limits", "heartbeat",
                                        "rate",  "fragment",    "detach", "drain",    "peers",  "topics",
-                                       "state", "incarnation", "log",    "metrics",  "record"};
+                                       "state", "incarnation", "log",    "metrics",  "record", "control"};
 const std::vector<std::string> kLimits = {"daemon", "sim", "long", "thousand", "thousand_hub"};
 const std::vector<std::string> kRoles = {"mesh", "hub", "standby", "leaf", "standby-leaf"};
 const std::vector<std::string> kLanes = {"ordered", "realtime", "bulk"};
@@ -46,6 +46,7 @@ class ConfigReader {
     if (const Tree* i = top_.find("incarnation")) {
       c_.incarnation = static_cast<std::uint32_t>(r_.count(*i, "incarnation", 1, 0xFFFF'FFFF).value_or(0));
     }
+    if (const Tree* control = top_.find("control")) c_.control = r_.word(*control, "control").value_or("");
     // Without keys anybody is anybody: nothing but the word itself may choose that.
     if (const Tree* security = top_.need("security", "plain")) r_.choice(*security, "security", {"plain"});
   }
@@ -276,6 +277,7 @@ std::vector<std::string> needs_restart(const Config& running, const Config& next
   differ("topics", topics(running) != topics(next));
   differ("state", running.state != next.state);
   differ("metrics", running.metrics_listen != next.metrics_listen);
+  differ("control", running.control != next.control);
   differ("log.form", running.log.json != next.log.json);
   return keys;
 }

@@ -60,6 +60,7 @@ struct Config {
   std::vector<Topic> topics;
   std::string state;              // folder; empty: incarnations come from the clock
   std::uint32_t incarnation = 0;  // 0: the next one
+  std::string control;            // rehearsals: socket through which the clock is bent; empty: none
   Log log;
   std::string metrics_listen;  // empty: nobody is told
   std::optional<Record> record;

@@ -125,7 +125,8 @@ TEST(Config, says_what_needs_a_restart) {
         Case{"limits: sim", "limits: daemon", "limits"}, Case{"50 ms", "60 ms", "heartbeat"},
         Case{"100 Mbit/s", "90 Mbit/s", "rate"}, Case{"1088 B", "1280 B", "fragment"}, Case{"1 MiB", "2 MiB", "detach"},
         Case{"127.0.0.2:7400", "127.0.0.3:7400", "peers"}, Case{"retain: 5 s", "retain: 6 s", "topics"},
-        Case{"json", "text", "log.form"}, Case{"9464", "9465", "metrics"}}) {
+        Case{"drain: 2 s", "drain: 2 s\ncontrol: /tmp/c", "control"}, Case{"json", "text", "log.form"},
+        Case{"9464", "9465", "metrics"}}) {
     const auto next = parse_config(replaced(c.what, c.by), "f");
     ASSERT_TRUE(next.config) << c.by << next.messages[0];
     EXPECT_EQ(needs_restart(running, *next.config), std::vector<std::string>{c.key});

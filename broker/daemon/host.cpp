@@ -75,6 +75,11 @@ Expected<void> BrokerHost::build(const Config& config) {
   }
   engine_ = std::make_unique<broker::Engine>(
       config.limits, engine, std::span<std::uint8_t>(static_cast<std::uint8_t*>(arena_->at), arena_->bytes));
+  if (!config.control.empty()) {
+    auto control = udp::ControlSocket::open(config.control, loop_);
+    if (!control) return tl::unexpected<Error>(control.error());
+    control_ = std::move(*control);
+  }
   if (config.record) {
     auto witness = Witness::create(*config.record, config.id, incarnation_);
     if (!witness) return tl::unexpected<Error>(witness.error());

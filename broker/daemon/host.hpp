@@ -12,6 +12,7 @@
 #include "broker/daemon/metrics.hpp"
 #include "broker/daemon/witness.hpp"
 #include "broker/engine.hpp"
+#include "broker/udp/control.hpp"
 #include "broker/udp/loop.hpp"
 
 namespace portolan::daemon {
@@ -45,6 +46,7 @@ class BrokerHost final : public udp::GuestOf<broker::Engine> {
   void tell_metrics();
 
   udp::Loop loop_;
+  std::optional<udp::ControlSocket> control_;
   Logger& log_;
   Throttle session_lines_{50};
   std::uint32_t incarnation_ = 0, sessions_ = 0;

@@ -5,10 +5,12 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <optional>
 
 #include "broker/client_engine.hpp"
 #include "broker/crypto/plain_key.hpp"
 #include "broker/library/portolan.hpp"
+#include "broker/udp/control.hpp"
 #include "broker/udp/counters.hpp"
 #include "broker/udp/loop.hpp"
 
@@ -70,6 +72,7 @@ struct Client::State final : udp::GuestOf<broker::ClientEngine> {
   }
 
   udp::Loop loop;
+  std::optional<udp::ControlSocket> control;
   Handler& handler;
   Witness* witness;
   broker::Identity identity;
@@ -210,6 +213,11 @@ std::unique_ptr<Client> Client::connect(const Options& options, Handler& handler
   if (state->arena == MAP_FAILED) return refuse(Exit::cannot, std::string("no memory: ") + std::strerror(errno));
   state->engine = std::make_unique<broker::ClientEngine>(
       limits, config, std::span<std::uint8_t>(static_cast<std::uint8_t*>(state->arena), state->arena_bytes));
+  if (!options.control.empty()) {
+    auto control = udp::ControlSocket::open(options.control, state->loop);
+    if (!control) return refuse(control.error().code, control.error().text());
+    state->control = std::move(*control);
+  }
   state->start();
   return std::unique_ptr<Client>(new Client(std::move(state)));
 }

@@ -37,7 +37,8 @@ struct Options {
   std::uint64_t heartbeat_ns = 500'000'000;
   std::uint64_t rate_bps = 0;  // never send faster; 0: as fast as the path is found to be
   std::uint32_t fragment_bytes = 1'280;
-  bool plain = false;  // no keys, nothing sealed: must be asked for by name
+  std::string control;  // rehearsals: a socket through which the clock is bent (broker/udp/control.hpp); empty: none
+  bool plain = false;   // no keys, nothing sealed: must be asked for by name
 };
 
 enum class Lane : std::uint8_t { ordered = 1, realtime = 2, bulk = 3 };

@@ -36,20 +36,41 @@ inline std::uint32_t incarnation_from_clock() {
   return tenths < 1 ? 1 : static_cast<std::uint32_t>(tenths < 0xFFFF'FFFE ? tenths : 0xFFFF'FFFE);
 }
 
-struct Clock {
-  std::int64_t offset_ns = 0;       // of the wall clock
-  std::int64_t rate_ppb = 0;        // of the wall clock, from rate_since_ns on
-  std::uint64_t rate_since_ns = 0;  // on the monotonic clock
-
-  broker::Now now() const {
-    broker::Now now{monotonic_ns(), wall_ns() + offset_ns};
-    if (rate_ppb != 0) {
-      // A part per billion of a time within its range: seconds and the rest apart, so that nothing overflows.
-      const auto since = static_cast<std::int64_t>(now.mono_ns - rate_since_ns);
-      now.wall_ns += since / 1'000'000'000 * rate_ppb + since % 1'000'000'000 * rate_ppb / 1'000'000'000;
-    }
-    return now;
+class Clock {
+ public:
+  broker::Now now() const { return at(monotonic_ns(), wall_ns()); }
+  // The same of given readings; for tests.
+  broker::Now at(std::uint64_t kernel_mono_ns, std::int64_t kernel_wall_ns) const {
+    const std::int64_t since = static_cast<std::int64_t>(kernel_mono_ns - since_ns_);
+    const std::int64_t drift = drifted_ns_ + share(since, rate_ppb_);
+    return {kernel_mono_ns + static_cast<std::uint64_t>(drift), kernel_wall_ns + offset_ns_ + drift};
   }
+  // When the kernel's clock will show what this one calls `deadline_ns`: what a timer is set to.
+  std::uint64_t kernel_time_of(std::uint64_t deadline_ns) const {
+    if (deadline_ns == broker::kNever || (rate_ppb_ == 0 && drifted_ns_ == 0)) return deadline_ns;
+    const auto ahead = static_cast<std::int64_t>(deadline_ns - since_ns_) - drifted_ns_;
+    // 1/(1+r) of the way; rounded up, so that a timer never fires a nanosecond early and again.
+    const std::int64_t less = share(ahead, rate_ppb_) - share(share(ahead, rate_ppb_), rate_ppb_);
+    return since_ns_ + static_cast<std::uint64_t>(ahead - less + 1);
+  }
+  void step(std::int64_t more_ns) { offset_ns_ += more_ns; }  // of the wall clock
+  // Of both clocks, from now on; neither jumps.
+  void set_rate(std::int64_t ppb) { set_rate_at(ppb, monotonic_ns()); }
+  void set_rate_at(std::int64_t ppb, std::uint64_t kernel_mono_ns) {
+    drifted_ns_ += share(static_cast<std::int64_t>(kernel_mono_ns - since_ns_), rate_ppb_);
+    since_ns_ = kernel_mono_ns;
+    rate_ppb_ = ppb;
+  }
+  std::int64_t offset_ns() const { return offset_ns_; }
+  std::int64_t rate_ppb() const { return rate_ppb_; }
+
+ private:
+  // Parts per billion of a time: seconds and the rest apart, so that nothing overflows.
+  static std::int64_t share(std::int64_t ns, std::int64_t ppb) {
+    return ns / 1'000'000'000 * ppb + ns % 1'000'000'000 * ppb / 1'000'000'000;
+  }
+  std::int64_t offset_ns_ = 0, rate_ppb_ = 0, drifted_ns_ = 0;
+  std::uint64_t since_ns_ = 0;  // the rate counts from here, on the kernel's clock
 };
 
 }  // namespace portolan::udp

@@ -96,7 +96,7 @@ Expected<void> Loop::watch(int fd, std::function<void()> readable) {
 
 void Loop::wait(std::uint64_t most_ns) {
   const std::uint64_t deadline = s_->wake_at();
-  const std::uint64_t now = s_->clock.now().mono_ns;
+  const std::uint64_t now = monotonic_ns();
   const std::uint64_t left = std::min(most_ns, deadline == broker::kNever ? deadline
                                                : deadline > now           ? deadline - now
                                                                           : 0);
@@ -198,10 +198,11 @@ void Loop::State::after_call() {
   if (foreign) arm();
 }
 
-// What waits for room in a socket is woken by the socket; a deadline in the past would only spin.
+// On the kernel's clock. What waits for room in a socket is woken by the socket; a deadline in the past would only
+// spin.
 std::uint64_t Loop::State::wake_at() const {
-  const std::uint64_t deadline = guest->more_work() ? 1 : guest->next_deadline();
-  return pending_count > 0 ? std::max(deadline, clock.now().mono_ns + 1'000'000) : deadline;
+  const std::uint64_t deadline = guest->more_work() ? 1 : clock.kernel_time_of(guest->next_deadline());
+  return pending_count > 0 ? std::max(deadline, monotonic_ns() + 1'000'000) : deadline;
 }
 
 void Loop::State::send() {
@@ -267,7 +268,7 @@ int Loop::descriptor() {
   return s_->epoll.get();
 }
 std::uint64_t Loop::next_deadline() const {
-  return s_->guest->next_deadline();
+  return s_->clock.kernel_time_of(s_->guest->next_deadline());
 }
 broker::Now Loop::now() const {
   return s_->clock.now();

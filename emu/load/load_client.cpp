@@ -91,6 +91,7 @@ Expected<void> LoadClient::connect() {
   o.plain = true;
   o.broker = options_.broker;
   o.bind = options_.bind;
+  o.control = options_.control;
   o.broker_id = home.id;
   o.id = me_.id;
   o.incarnation = options_.incarnation;

@@ -17,7 +17,7 @@
 namespace portolan::emu {
 
 struct LoadOptions {
-  std::string plan_path, process, records, broker, bind, replay_folder = ".";
+  std::string plan_path, process, records, broker, bind, control, replay_folder = ".";
   std::uint32_t incarnation = 1;
   std::uint64_t epoch_ns = 0;  // the run's time 0 on the monotonic clock
 };

@@ -38,7 +38,8 @@ class Run:
         return json.loads((self.folder / "summary.json").read_text())
 
     def logs(self):
-        return "\n".join(f"== {p.name}\n{p.read_text()[-2000:]}" for p in sorted((self.folder / "logs").iterdir()))
+        logs = sorted((self.folder / "logs").glob("*"))  # none when the plan was refused
+        return "\n".join(f"== {p.name}\n{p.read_text()[-2000:]}" for p in logs)
 
 
 class RealDaemon(unittest.TestCase):
@@ -61,6 +62,9 @@ class RealDaemon(unittest.TestCase):
         self.assertEqual(0, summary["totals"]["duplicates"])
         self.assertEqual(4, sum(f["kind"] == "restart" and f["on_ns"] is not None for f in summary["faults"]))
 
+    def test_clocks_that_are_wrong_hurt_nobody(self):
+        self.run_and_hold("clocks-loopback.yaml")
+
     def test_what_loopback_cannot_do_is_refused_by_its_place(self):
         with tempfile.TemporaryDirectory() as folder:
             scenario = pathlib.Path(folder) / "s.yaml"
@@ -76,6 +80,8 @@ class RealDaemon(unittest.TestCase):
             call(BIN / "portolan-plan", "plan", HERE / "scenarios" / "quickstart-loopback.yaml", "-o", plan)
             runner = subprocess.Popen([BIN / "portolan-loopback", "--plan", plan, "--out", folder, "--net", str(NET)],
                                       stderr=subprocess.DEVNULL)
+            self.addCleanup(runner.wait)
+            self.addCleanup(runner.kill)
             time.sleep(1.5)
             children = pathlib.Path(f"/proc/{runner.pid}/task/{runner.pid}/children").read_text().split()
             self.assertEqual(8, len(children))

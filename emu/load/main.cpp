@@ -13,8 +13,9 @@ int main(int argc, char** argv) {
     const auto text = [] { return cxxopts::value<std::string>(); };
     cli.add_options()("plan", "the plan (JSON)", text())("process", "name of the client in it", text())(
         "records", "folder for its records", text())("broker", "its broker's ADDRESS:PORT", text())(
-        "bind", "its own ADDRESS:PORT", text()->default_value(""))("incarnation", "of this start, from 1",
-                                                                   cxxopts::value<std::uint32_t>()->default_value("1"))(
+        "bind", "its own ADDRESS:PORT", text()->default_value(""))("control", "socket through which its clock is bent",
+                                                                   text()->default_value(""))(
+        "incarnation", "of this start, from 1", cxxopts::value<std::uint32_t>()->default_value("1"))(
         "epoch", "time 0 of the run, ns on CLOCK_MONOTONIC", cxxopts::value<std::uint64_t>())(
         "replay-folder", "where relative replay files start", text()->default_value("."))("help", "this text");
     const auto given = cli.parse(argc, argv);
@@ -33,6 +34,7 @@ int main(int argc, char** argv) {
     o.records = given["records"].as<std::string>();
     o.broker = given["broker"].as<std::string>();
     o.bind = given["bind"].as<std::string>();
+    o.control = given["control"].as<std::string>();
     o.incarnation = given["incarnation"].as<std::uint32_t>();
     o.epoch_ns = given["epoch"].as<std::uint64_t>();
     o.replay_folder = given["replay-folder"].as<std::string>();

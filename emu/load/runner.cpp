@@ -15,6 +15,7 @@
 #include <iterator>
 
 #include "broker/udp/clock.hpp"
+#include "broker/udp/control.hpp"
 #include "results/record/journal.hpp"
 #include "results/record/reader.hpp"
 #include "scenarios/plan/needs.hpp"
@@ -89,13 +90,13 @@ Expected<void> Runner::refuse() const {
   }
   for (std::size_t f = 0; f < plan_.faults.size(); ++f) {
     const plan::FaultKind kind = plan_.faults[f].kind;
-    const bool done =
-        kind == plan::FaultKind::kill || kind == plan::FaultKind::restart || kind == plan::FaultKind::pause;
-    if (!done) return no("/faults/" + std::to_string(f) + "/kind", "a fault other than kill, restart and pause");
+    const bool done = kind == plan::FaultKind::kill || kind == plan::FaultKind::restart ||
+                      kind == plan::FaultKind::pause || kind == plan::FaultKind::clock_skew;
+    if (!done) return no("/faults/" + std::to_string(f) + "/kind", "a fault other than kill, restart, pause and clock");
   }
   for (std::size_t p = 0; p < plan_.processes.size(); ++p) {
     if (plan_.processes[p].clock_offset_ns != 0) {
-      return no("/processes/" + std::to_string(p) + "/clock_offset_ns", "a clock that is wrong");
+      return no("/processes/" + std::to_string(p) + "/clock_offset_ns", "a clock that is wrong from the start");
     }
   }
   return {};
@@ -174,6 +175,10 @@ Expected<void> Runner::act(const Action& action) {
 
 Expected<void> Runner::fault_on(plan::Index index) {
   const plan::Fault& fault = plan_.faults[index];
+  if (fault.kind == plan::FaultKind::clock_skew) {
+    row(record::Kind::fault_on, index);
+    return bend(fault, false);
+  }
   for (const plan::Index p : fault.processes) {
     if (children_[p].pid < 0) continue;
     if (fault.kind == plan::FaultKind::pause) {
@@ -189,6 +194,7 @@ Expected<void> Runner::fault_on(plan::Index index) {
 Expected<void> Runner::fault_off(plan::Index index) {
   const plan::Fault& fault = plan_.faults[index];
   row(record::Kind::fault_off, index);
+  if (fault.kind == plan::FaultKind::clock_skew) return bend(fault, true);
   for (const plan::Index p : fault.processes) {
     if (fault.kind == plan::FaultKind::pause) {
       if (children_[p].pid >= 0) ::kill(children_[p].pid, SIGCONT);
@@ -197,6 +203,24 @@ Expected<void> Runner::fault_off(plan::Index index) {
     }
   }
   return {};
+}
+
+Expected<void> Runner::bend(const plan::Fault& fault, bool back) {
+  const std::string line = "clock step_ns=" + std::to_string(back ? -fault.skew_ns : fault.skew_ns) +
+                           " rate_ppb=" + std::to_string(back ? 0 : fault.skew_ppb);
+  for (const plan::Index p : fault.processes) {
+    if (children_[p].pid < 0) continue;
+    const auto answer = udp::ask_control(control_of(p), line, static_cast<std::uint64_t>(kSecond));
+    if (answer != "ok") {
+      return fail(Exit::cannot, plan_.processes[p].name, "its clock is not bent: " + answer.value_or("no answer"));
+    }
+  }
+  return {};
+}
+
+// In the abstract namespace: folders of runs have longer paths than a socket's may be.
+std::string Runner::control_of(plan::Index process) const {
+  return "@portolan." + std::to_string(getpid()) + "." + std::to_string(process);
 }
 
 std::string Runner::address_of(plan::Index process) const {
@@ -225,7 +249,8 @@ std::string Runner::broker_config(plan::Index process, std::uint32_t incarnation
     break;
   }
   std::string y = "id: " + std::to_string(me.id) + "\nname: " + me.name + "\nlisten: " + address_of(process) +
-                  "\nsecurity: plain\nincarnation: " + std::to_string(incarnation) +
+                  "\ncontrol: '" + control_of(process) +
+                  "'\nsecurity: plain\nincarnation: " + std::to_string(incarnation) +
                   "\nlimits: " + (me.limits == "thousand" && hub ? "thousand_hub" : me.limits) +
                   "\nheartbeat: {brokers: " + ns(me.heartbeat_idle_ns) + ", clients: " + ns(client_idle) +
                   "}\nfragment: " + std::to_string(plan_.fragment_bytes) + " B\ndetach: {after: " + ns(me.detach_ns) +
@@ -270,6 +295,8 @@ std::vector<std::string> Runner::command_of(plan::Index process, std::uint32_t i
           address_of(me.broker),
           "--bind",
           address_of(process),
+          "--control",
+          control_of(process),
           "--incarnation",
           std::to_string(incarnation),
           "--epoch",

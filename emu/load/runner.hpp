@@ -48,7 +48,9 @@ class Runner {
   Expected<void> finish();
   std::vector<std::string> command_of(plan::Index process, std::uint32_t incarnation);
   std::string broker_config(plan::Index process, std::uint32_t incarnation) const;
+  Expected<void> bend(const plan::Fault& fault, bool back);
   std::string address_of(plan::Index process) const;
+  std::string control_of(plan::Index process) const;
   std::string stem_of(plan::Index process, std::uint32_t incarnation) const;
   void row(record::Kind kind, std::uint64_t value, std::uint32_t incarnation = 0, std::uint32_t code = 0);
   plan::Ns now() const;
