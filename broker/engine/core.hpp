@@ -166,6 +166,7 @@ struct Slot {  // one session, as far as data comes from it
   std::uint32_t downstream = kNil;
   std::uint32_t waiting_head = kNil;  // data whose STREAM has not come
   std::uint32_t next_dirty = kNil;
+  std::uint32_t next_here = kNil;  // another of the same place in the endpoint: its end has not been heard of
   UpLane lanes[kDataLanes];
   bool used = false;
   bool dirty = false;
@@ -506,6 +507,7 @@ class Core {
   Downstream* downstreams_;
   std::uint32_t downstream_high_ = 0, peer_count_ = 0;
   Slot* slots_;
+  std::uint32_t* slot_at_;  // by the session's place in the endpoint: its slot, and by `next_here` those of former ones
   Lag* lags_;
   std::uint64_t* cursors_;  // (downstream, stream): all below is delivered or not wanted; 0: not known yet
   BitMatrix owing_;         // topic x downstream: attached

@@ -6,10 +6,10 @@
 namespace portolan::broker::core {
 
 std::uint32_t Core::slot_of(SessionId session) const {
-  for (std::uint32_t i = 0; i < limits_.sessions; ++i) {
-    if (slots_[i].used && slots_[i].session == session) return i;
-  }
-  return kNil;
+  if (session == kNil) return kNil;
+  std::uint32_t slot = slot_at_[Endpoint::place_of(session, limits_)];
+  while (slot != kNil && slots_[slot].session != session) slot = slots_[slot].next_here;
+  return slot;
 }
 
 std::uint32_t Core::take_slot(const SessionEvent& event, std::uint32_t downstream) {
@@ -23,6 +23,9 @@ std::uint32_t Core::take_slot(const SessionEvent& event, std::uint32_t downstrea
     slots_[i].used = true;
     slots_[i].session = event.session;
     slots_[i].uid = event.uid;
+    std::uint32_t& here = slot_at_[Endpoint::place_of(event.session, limits_)];
+    slots_[i].next_here = here;
+    here = i;
     slots_[i].downstream = downstream;
     std::fill_n(&topic_alias(i, 0), limits_.topics + 1, kNil);
     std::fill_n(&in_alias(i, 0), limits_.streams + 1, InAlias{});
@@ -42,6 +45,9 @@ void Core::free_slot(std::uint32_t slot) {
     free_waiting_ = w;
   }
   for (std::uint32_t lane = 0; lane < kDataLanes; ++lane) through_over(slot, lane, 0, ~0u);
+  std::uint32_t* at = &slot_at_[Endpoint::place_of(s.session, limits_)];
+  while (*at != slot && *at != kNil) at = &slots_[*at].next_here;
+  if (*at == slot) *at = s.next_here;
   s.used = false;
   for (std::uint32_t i = 0; i < log_.streams(); ++i) {
     Stream& stream = log_.stream(i);

@@ -30,6 +30,8 @@ Core::Core(const Limits& limits, const EngineConfig& config, Arena& arena)
   topic_counters_ = arena.take<TopicCounters>(std::size_t{counted_rules_} + 1);
   downstreams_ = arena.take<Downstream>(ds);
   slots_ = arena.take<Slot>(limits.sessions);
+  slot_at_ = arena.take<std::uint32_t>(limits.sessions);
+  if (slot_at_ != nullptr) std::fill_n(slot_at_, limits.sessions, kNil);
   lags_ = arena.take<Lag>(ds * limits.topics);
   cursors_ = arena.take<std::uint64_t>(ds * limits.streams);
   owing_.construct(arena, limits.topics, limits.downstreams);

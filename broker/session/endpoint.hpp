@@ -128,6 +128,9 @@ struct EndpointCounters {
 
 class Endpoint {
  public:
+  // Below limits.sessions, and of one session at a time: for tables by session.
+  static std::uint32_t place_of(SessionId session, const Limits& limits) { return session % limits.sessions; }
+
   Endpoint(const Limits& limits, const Identity& identity, const Entropy& entropy, Arena& arena, Store& store);
 
   // Keeps a session to this peer for as long as the endpoint lives (options.initiate), or only knows it (the peer

@@ -26,7 +26,7 @@ Session* Endpoint::State::take_session() {
   if (oldest->state != SessionState::free) end_session(*oldest, DownReason::handshake_failed, false);
   Session& s = *oldest;
   ++s.generation;
-  s.handle = s.generation * limits.sessions + s.slot;
+  s.handle = s.generation * limits.sessions + s.slot;  // as place_of() takes it apart
   s.index_incarnation = (s.index_incarnation + 1) & 0xFF;
   s.local_index = s.index_incarnation << 24 | s.slot;
   s.remote_index = 0;

@@ -227,6 +227,8 @@ bool Endpoint::State::cut_again(Session& s, std::uint32_t c) {
 }
 
 bool Endpoint::State::fragment_waits(Session& s) {
+  // Asked several times for each datagram, and most sessions have no long message.
+  if (s.classes_out[PTL_SMALL].queued + s.classes_out[PTL_LARGE].queued == 0) return s.segments_fresh != 0;
   for (std::uint32_t c = 0; c < PTL_CLASSES; ++c) {
     while (cut_again(s, c)) {
     }

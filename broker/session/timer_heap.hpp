@@ -24,6 +24,7 @@ class TimerHeap {
     }
   }
   void set(std::uint32_t index, std::uint64_t due_ns) {
+    if (due_ns == due_[index]) return;
     const bool earlier = due_ns < due_[index];
     due_[index] = due_ns;
     earlier ? up(position_[index]) : down(position_[index]);
