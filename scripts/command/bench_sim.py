@@ -6,8 +6,10 @@ lean   scenarios/bench/ with hardly any load and with seconds of it, in turn: th
 full   the same, over ns-3's IP and UDP, beside udp_baseline: the very datagrams that this run sent, by ns-3's UDP sockets over
        ns3's point-to-point devices; with drop-tail and with FqCoDel.
 fleet  scenarios/thousand-harbours.yaml: CPU time until all hosts stand, until their sessions do, and the memory.
+engine the broker's engine alone (engine_bench): a message in, and its way out to 1, 100 and 1,000 subscribers; memory.
 
-CPU time (user and system) of one core, since the machine is shared. Runs alternate, so that each ratio is of neighbours in
+CPU time (user and system) of one core, since the machine is shared (of the engine alone: a clock round each call). Every
+row says least, median and most of `--runs`. Runs alternate, so that each ratio is of neighbours in
 time. Every run is judged: a bench of runs that lose messages would be worth nothing.
 """
 
@@ -27,7 +29,7 @@ import children
 from options import Usage
 
 SCENARIOS = build.ROOT / "scenarios"
-PROGRAMS = ["portolan-plan", "portolan-sim", "portolan-check", "scheduler_bench", "udp_baseline"]
+PROGRAMS = ["portolan-plan", "portolan-sim", "portolan-check", "scheduler_bench", "udp_baseline", "engine_bench"]
 RUNS = 3
 LEAN_LOAD_MS, FULL_LOAD_MS = 2000, 1000
 IDLE_MS = 50  # so that each topic has some
@@ -100,20 +102,40 @@ def spread(values):
     return {"least": min(values), "median": statistics.median(values), "most": max(values)}
 
 
-def event_ns():
-    """The price of an event, from the same minute: {"Ns3Event": on ns-3's own loop, "LoopEvent": on ours}."""
-    _, text = children.capture([build.program("scheduler_bench"), "--benchmark_format=json", "--benchmark_repetitions=3",
-                                "--benchmark_report_aggregates_only=false"])
-    return cheapest(json.loads(text)["benchmarks"])
+def google(program, runs, *words):
+    """The rows of a Google Benchmark, each measured so often."""
+    _, text = children.capture([build.program(program), "--benchmark_format=json", f"--benchmark_repetitions={runs}",
+                                "--benchmark_report_aggregates_only=false", *words])
+    return json.loads(text)["benchmarks"]
 
 
-def cheapest(benchmarks):
+def spreads(benchmarks, counter):
+    """{name: spread of that counter}, of the rows that have it."""
     out = {}
     for b in benchmarks:
-        if b["run_type"] == "iteration":
-            name = b["name"].split("/")[0]
-            out[name] = min(out.get(name, b["ns_per_event"]), b["ns_per_event"])
-    return out
+        if b["run_type"] == "iteration" and counter in b:
+            out.setdefault(b["name"].split("/repeats")[0].split("/manual_time")[0], []).append(b[counter])
+    return {name: spread(values) for name, values in out.items()}
+
+
+def event_ns(runs):
+    """The price of an event, from the same minute: {"Ns3Event": on ns-3's own loop, "LoopEvent": on ours}."""
+    found = spreads(google("scheduler_bench", runs), "ns_per_event")
+    return {name.split("/")[0]: values for name, values in found.items()}
+
+
+def engine(runs):
+    """What the engine alone costs: `out` by number of subscribers, memory of the daemon's limits."""
+    rows = google("engine_bench", runs)
+    into = spreads(rows, "ns/message")["fan_out/0"]
+    out = {}
+    for name, ns in spreads(rows, "ns/delivery").items():
+        wire = {c: spreads(rows, f"{c}/delivery")[name]["median"] for c in ("bytes", "datagrams")}
+        out[name.split("/")[1]] = {"ns_per_delivery": ns, "bytes_per_delivery": wire["bytes"],
+                                   "datagrams_per_delivery": wire["datagrams"]}
+    memory = next(b for b in rows if b["name"].startswith("memory/daemon"))
+    return {"ns_per_message_in": into, "out": out,
+            "memory_bytes": {what: memory[what] for what in ("harbour", "session", "subscription")}}
 
 
 def lean(place, name, loss, runs, ns):
@@ -132,13 +154,13 @@ def lean(place, name, loss, runs, ns):
     return {
         "scenario": name, "loss": loss, "deliveries": deliveries, "cpu_seconds": extra, "idle_cpu_seconds": min(cost["idle"]),
         "us_per_delivery": us,
-        "simulated_seconds_per_second": LEAN_LOAD_MS / 1000 / min(extra),
+        "simulated_seconds_per_second": spread([LEAN_LOAD_MS / 1000 / seconds for seconds in extra]),
         "deliveries_per_simulated_second": deliveries / LEAN_LOAD_MS * 1000,
         "events_per_delivery": events,
         "datagrams_per_delivery": datagrams / deliveries,
         "ns3_event_ns": ns["Ns3Event"],
         "loop_event_ns": ns["LoopEvent"],
-        "loop_share": events * ns["LoopEvent"] / 1000 / us["least"],
+        "loop_share": events * ns["LoopEvent"]["least"] / 1000 / us["least"],
         "engine_share": timed["engine_seconds"] / timed["real_seconds"],
     }
 
@@ -170,13 +192,18 @@ def full(place, name, queue, loss, runs):
             plain[label] = json.loads(out.read_text())
             all_arrived(plain[label], loss)
     deliveries, _ = (a - b for a, b in zip(judged(place / "load"), judged(place / "idle")))
+    _, timed = simulate(place / "timed", plans["load"], "--fidelity", "full", "--time-engines")
+    engines = timed["engine_seconds"] / timed["real_seconds"]
     datagrams = plain["load"]["sent"] - plain["idle"]["sent"]
     extra = {who: [seconds - min(cost[who, "idle"]) for seconds in cost[who, "load"]] for who in ("ours", "plain")}
+    ratios = [a / b for a, b in zip(extra["ours"], extra["plain"])]
     return {
         "scenario": name, "queue": queue, "loss": loss, "deliveries": deliveries,
         "us_per_delivery": spread([s / deliveries * 1e6 for s in extra["ours"]]),
         "plain_us_per_delivery": spread([s / deliveries * 1e6 for s in extra["plain"]]),
-        "ratio": spread([a / b for a, b in zip(extra["ours"], extra["plain"])]),
+        "ratio": spread(ratios),
+        "engine_share": engines,
+        "ratio_without_engines": statistics.median(ratios) * (1 - engines),
         "datagrams_per_delivery": datagrams / deliveries,
         "events_per_datagram": (sims["load"]["events"] - sims["idle"]["events"]) / datagrams,
         "plain_events_per_datagram": (plain["load"]["events"] - plain["idle"]["events"]) / datagrams,
@@ -211,7 +238,7 @@ def fleet(place, runs):
         "deliveries": deliveries, "datagrams": datagrams,
         "built_cpu_seconds": spread([s["built_cpu_seconds"] for s in sims]),
         "first_second_cpu_seconds": spread([s["first_second_cpu_seconds"] for s in sims]),
-        "memory_most_bytes": max(s["memory_most_bytes"] for s in sims),
+        "memory_most_bytes": spread([s["memory_most_bytes"] for s in sims]),
         "cpu_seconds": spread([s["cpu_seconds"] for s in sims]),
         "simulated_seconds": sims[0]["simulated_seconds"],
     }
@@ -222,7 +249,7 @@ def measure_all(runs):
         if sys.stderr.isatty():
             print(f"  {what}: done", file=sys.stderr)
 
-    ns = event_ns()
+    ns = event_ns(runs)
     out = {"lean": [], "full": []}
     with tempfile.TemporaryDirectory(prefix="portolan-bench-") as folder:
         place = pathlib.Path(folder)
@@ -235,6 +262,8 @@ def measure_all(runs):
                 out["full"].append(full(place, "lean-100k", queue, loss, runs))
                 done(f"full, {queue}, loss {loss}")
         out["fleet"] = fleet(place, runs)
+        done("fleet")
+    out["engine"] = engine(runs)
     return out
 
 
@@ -242,31 +271,43 @@ def table(result):
     def three(values, form):
         return "/".join(format(values[k], form) for k in ("least", "median", "most"))
 
-    print(f"{'lean':<12}{'loss':>6}{'us/delivery':>20}{'sim s/s':>9}{'of goal':>9}{'events':>8}{'datagrams':>11}"
+    print(f"{'lean':<12}{'loss':>6}{'us/delivery':>20}{'sim s/s':>16}{'of goal':>9}{'events':>8}{'datagrams':>11}"
           f"{'loop':>7}{'engines':>9}")
     for r in result["lean"]:
         goal = GOAL_RATE * 100_000 / r["deliveries_per_simulated_second"]
         print(f"{r['scenario']:<12}{r['loss']:>6}{three(r['us_per_delivery'], '.2f'):>20}"
-              f"{r['simulated_seconds_per_second']:>9.2f}{r['simulated_seconds_per_second'] / goal:>9.0%}"
+              f"{three(r['simulated_seconds_per_second'], '.2f'):>16}{r['simulated_seconds_per_second']['median'] / goal:>9.0%}"
               f"{r['events_per_delivery']:>8.1f}{r['datagrams_per_delivery']:>11.2f}{r['loop_share']:>7.0%}"
               f"{r['engine_share']:>9.0%}")
     first = result["lean"][0]
     print("CPU time of one core, records on, CPU costs charged; least/median/most of the runs. An event alone "
-          f"{first['loop_event_ns']:.0f} ns, on ns-3's own loop {first['ns3_event_ns']:.0f} ns.\nThe goal is {GOAL_RATE:g} simulated seconds a second at 100,000 "
-          "deliveries a simulated second: 2 us a delivery; 10 would take 1 us.\n")
+          f"{three(first['loop_event_ns'], '.0f')} ns, on ns-3's own loop {three(first['ns3_event_ns'], '.0f')} ns.\nThe goal is "
+          f"{GOAL_RATE:g} simulated seconds a second at 100,000 deliveries a simulated second: 2 us a delivery; 10 would take 1 us.\n")
 
-    print(f"{'full':<12}{'loss':>6}{'us/delivery':>20}{'plain ns-3 UDP':>20}{'ratio':>18}{'datagrams':>11}"
-          f"{'events/datagram':>17}{'plain':>7}")
+    print(f"{'full':<12}{'loss':>6}{'us/delivery':>20}{'plain ns-3 UDP':>20}{'ratio':>18}{'engines':>9}{'without':>9}"
+          f"{'datagrams':>11}{'events/datagram':>17}{'plain':>7}{'plain lost':>12}")
     for r in result["full"]:
         print(f"{r['queue']:<12}{r['loss']:>6}{three(r['us_per_delivery'], '.1f'):>20}"
-              f"{three(r['plain_us_per_delivery'], '.1f'):>20}{three(r['ratio'], '.2f'):>18}"
-              f"{r['datagrams_per_delivery']:>11.2f}{r['events_per_datagram']:>17.1f}{r['plain_events_per_datagram']:>7.1f}")
-    print(f"The goal is a ratio of at most {GOAL_FULL:g}. Ours carries engines, records and VXLAN, plain ns-3 only the datagrams.\n")
+              f"{three(r['plain_us_per_delivery'], '.1f'):>20}{three(r['ratio'], '.2f'):>18}{r['engine_share']:>9.0%}"
+              f"{r['ratio_without_engines']:>9.2f}{r['datagrams_per_delivery']:>11.2f}{r['events_per_datagram']:>17.1f}"
+              f"{r['plain_events_per_datagram']:>7.1f}{r['plain_lost']:>12}")
+    print(f"The goal is a ratio of at most {GOAL_FULL:g}. Ours carries engines, records and VXLAN, plain ns-3 only the datagrams;\n"
+          "`without` is the median ratio without the engines' share.\n")
 
     f = result["fleet"]
+    mib = {k: v / (1 << 20) for k, v in f["memory_most_bytes"].items()}
     print(f"fleet: {f['harbours']} harbours, of which {f['sending']} sent and {f['receiving']} received; {f['deliveries']} "
           f"deliveries, {f['datagrams'] / f['deliveries']:.1f} datagrams a delivery\n"
           f"  hosts built after {three(f['built_cpu_seconds'], '.2f')} s, first simulated second (sessions stand) over after "
           f"{three(f['first_second_cpu_seconds'], '.2f')} s of CPU time (goal: {GOAL_SETUP_S} s)\n"
-          f"  memory at most {f['memory_most_bytes'] / (1 << 20):.0f} MiB (goal: {GOAL_BYTES >> 20})\n"
-          f"  all {f['simulated_seconds']:g} simulated seconds in {three(f['cpu_seconds'], '.1f')} s of CPU time")
+          f"  memory at most {three(mib, '.0f')} MiB (goal: {GOAL_BYTES >> 20})\n"
+          f"  all {f['simulated_seconds']:g} simulated seconds in {three(f['cpu_seconds'], '.1f')} s of CPU time\n")
+
+    e = result["engine"]
+    print(f"engine alone: {three(e['ns_per_message_in'], '.0f')} ns a message in; out, to so many subscribers:")
+    for subscribers, r in e["out"].items():
+        print(f"  {subscribers:>5}: {three(r['ns_per_delivery'], '.0f')} ns a delivery, {r['bytes_per_delivery']:.0f} bytes and "
+              f"{r['datagrams_per_delivery']:.2f} datagrams")
+    m = e["memory_bytes"]
+    print(f"  memory of the daemon's limits: harbour {m['harbour'] / 1000:.0f} KB, session {m['session'] / 1000:.0f} KB, "
+          f"subscription {m['subscription']:.0f} B")
