@@ -21,11 +21,13 @@ std::uint32_t Core::alias_of(std::uint32_t d, std::uint32_t s) {
   const std::uint32_t most = std::min(limits_.streams, downstreams_[d].streams_max);
   std::uint32_t place = take_place(stream_places_, d, most);
   if (place == kNil) {  // one whose topic it does not want any more
+    if (downstreams_[d].aliases_full) return 0;
     for (std::uint32_t x = 0; x < log_.streams() && place == kNil; ++x) {
       if (out_alias(d, x) == 0 || lag(d, log_.stream(x).topic).attached) continue;
       forget_alias(d, x);
       place = take_place(stream_places_, d, most);
     }
+    downstreams_[d].aliases_full = place == kNil;
     if (place == kNil) return 0;
   }
   const std::uint32_t use = place_uses_[static_cast<std::size_t>(d) * limits_.streams + place];
@@ -39,6 +41,7 @@ void Core::forget_alias(std::uint32_t d, std::uint32_t s) {
   const std::uint32_t place = (alias & kPlaceMask) - 1;
   ++place_uses_[static_cast<std::size_t>(d) * limits_.streams + place];
   stream_places_.clear(d, place);
+  downstreams_[d].aliases_full = false;
   alias = 0;
 }
 
@@ -50,6 +53,7 @@ void Core::forget_topic_alias(std::uint32_t d, std::uint32_t topic) {
 
 // Of a session that is over.
 void Core::forget_aliases(std::uint32_t d) {
+  downstreams_[d].aliases_full = false;
   announced_.clear_row(d);
   stream_places_.clear_row(d);
   topic_places_.clear_row(d);

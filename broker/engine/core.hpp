@@ -143,6 +143,7 @@ struct Downstream {
   bool queued = false;
   bool control_blocked = false;  // something waits for room in its control queue
   bool gaps_wait = false;        // some topic's
+  bool aliases_full = false;     // its table of streams was, and it has given up no topic since
 };
 
 // Numbers that I refused: neither `admitted` nor `delivered` passes them before the peer has my BUSY, or a publisher

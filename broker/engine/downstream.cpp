@@ -92,6 +92,7 @@ void Core::release_topic(std::uint32_t d, std::uint32_t topic) {
   end_catch_ups(d, topic);
   forget_through(d, topic);
   l.attached = l.waits = false;
+  downstreams_[d].aliases_full = false;
   l.acked = l.sent = kNil;
   l.inflight = 0;
   ++l.epoch;

@@ -138,7 +138,10 @@ Core::Pull Core::send_entry(std::uint32_t d, std::uint32_t e, bool in_log_order)
   if (in_log_order && sent_through(d, e)) return Pull::more;
   if (dl.sent - dl.delivered >= limits_.window_messages / 2) through_in_the_way_ = through_used_ != 0;
   if (dl.sent - dl.delivered >= down_ring_ - 1) return Pull::blocked;  // until `delivered` rises
-  if (!nameable(d, s)) return Pull::more;
+  if (!nameable(d, s)) {  // it begins behind what it could not be told of, should there be room one day
+    cursor(d, s) = std::max(cursor(d, s), entry.sequence + 1);
+    return Pull::more;
+  }
   if (!announced_.test(d, s) && !announce(d, s)) {
     down.control_blocked = jobs_due_ = true;
     return Pull::blocked;

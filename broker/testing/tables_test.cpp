@@ -105,5 +105,30 @@ TEST(Tables, ALeafWithSmallTablesWorksUnderAHubWithLargeOnes) {
   EXPECT_EQ(w.deliveries(sub), 2u);
 }
 
+// It was promised what it could not be told of, and waited for that in vain. (And that the table is full is remembered,
+// so that it is not looked through for each message; but not for longer than it is.)
+TEST(Tables, ASubscriberWithAFullTableHasRoomAgainWhenItGivesUpATopic) {
+  WorldOptions options;
+  options.client_limits.streams = 4;
+  World w(5, options);
+  const Node a = w.broker("a");
+  const Node pub = w.client(a, "pub"), sub = w.client(a, "sub");
+  w.subscribe(sub, "x/#");
+  w.subscribe(sub, "late/#");
+  w.run_for(kSecond);
+  for (int i = 0; i < 4; ++i) w.publish(pub, "x/" + std::to_string(i));
+  w.run_for(kSecond);
+  for (int i = 0; i < 3; ++i) w.publish(pub, "late/1");
+  w.run_for(kSecond);
+  EXPECT_EQ(w.deliveries(sub), 4u);
+  EXPECT_GE(w.engine(a).counters().aliases_short, 3u);
+  w.unsubscribe(sub, "x/#");
+  w.run_for(kSecond);
+  for (int i = 0; i < 3; ++i) w.publish(pub, "late/1");
+  w.run_for(kSecond);
+  EXPECT_EQ(w.deliveries(sub), 4u + 3u);
+  EXPECT_EQ(w.oracle().totals().received, 4u + 6u);
+}
+
 }  // namespace
 }  // namespace portolan::broker::testing
