@@ -123,7 +123,7 @@ TEST(Long, OneThatTricklesDoesNotPutOffTheAnswersOfOthers) {
   l.w.network().path(l.pub, l.a).rate_bps = 200'000;  // 42 s
   ASSERT_TRUE(l.publish(kMiB, Lane::realtime));
   std::uint64_t unanswered = 0, undelivered = 0;
-  for (int i = 0; i < 5'000; ++i) {
+  for (std::uint64_t i = 0; i < 5'000; ++i) {
     l.w.publish(l.other, "ais/1", 100, Lane::realtime);
     l.w.run_for(5 * kMilli);
     const Oracle::Totals& totals = l.w.oracle().totals();
