@@ -32,6 +32,8 @@ constexpr plan::Ns kAfter = 100 * kMillisecond;     // the run lasts at least as
 constexpr plan::Ns kEndWithin = 15 * kSecond;       // of a child that was told to end
 constexpr plan::Ns kLookEvery = 20 * kMillisecond;  // for children that ended by themselves
 
+constexpr plan::Ns kBeginWithin = 900 * kMillisecond;
+
 volatile std::sig_atomic_t g_interrupted = 0;
 
 std::string hex_of(std::string_view bytes) {
@@ -340,13 +342,19 @@ Expected<void> Runner::start(plan::Index process) {
 
 Expected<void> Runner::kill(plan::Index process) {
   Child& child = children_[process];
+  const std::string stem = options_.out + "/records/" + stem_of(process, child.incarnation);
+  // One that is still being started has no files yet: within the checker's second for a fault it gets time to begin.
+  const plan::Ns until = now() + kBeginWithin;
+  while (!record::has_spoken(stem + ".audit.rec.last") && now() < until) {
+    const timespec pause{0, kMillisecond};
+    nanosleep(&pause, nullptr);
+  }
   ::kill(child.pid, SIGKILL);
   int status = 0;
   waitpid(child.pid, &status, 0);
   child.pid = -1;
   const plan::Ns at = now();
   row(record::Kind::stopped, process, child.incarnation, static_cast<std::uint32_t>(record::StopCause::killed));
-  const std::string stem = options_.out + "/records/" + stem_of(process, child.incarnation);
   const bool client = plan_.processes[process].kind == plan::ProcessKind::client;
   auto closed = record::close_killed(stem + ".audit.rec.last",
                                      {stem + ".audit.rec", client ? stem + ".app.rec" : std::string()}, at);

@@ -6,6 +6,7 @@
 
 #include <atomic>
 #include <cerrno>
+#include <cstddef>
 #include <cstring>
 #include <fstream>
 #include <iterator>
@@ -271,6 +272,14 @@ Expected<FileSummary> close_file(const std::string& path, std::uint64_t length, 
 }
 
 }  // namespace
+
+bool has_spoken(const std::string& last_words) {
+  std::ifstream in(last_words, std::ios::binary);
+  std::uint64_t head[2] = {};
+  static_assert(offsetof(LastWords::Shared, said) == sizeof head[0]);
+  in.read(reinterpret_cast<char*>(head), sizeof head);
+  return in && head[0] == LastWords::Shared::kMagic && head[1] != 0;
+}
 
 Expected<std::vector<FileSummary>> close_killed(const std::string& last_words, const std::vector<std::string>& files,
                                                 std::int64_t time_ns) {

@@ -79,6 +79,7 @@ class LastWords {
   bool say(const std::uint64_t (&lengths)[kLastWordsFiles], const std::vector<Row>& rows);
 
  private:
+  friend bool has_spoken(const std::string& last_words);
   friend Expected<std::vector<FileSummary>> close_killed(const std::string& last_words,
                                                          const std::vector<std::string>& files, std::int64_t time_ns);
   struct Shared;
@@ -86,6 +87,8 @@ class LastWords {
   Shared* shared_ = nullptr;
 };
 
+// Whether a process has said anything yet: until then nothing of it has left, and its files cannot be closed.
+bool has_spoken(const std::string& last_words);
 // Closes the files of a process that is dead, in the order that it gave their lengths in; an empty path stands for a
 // file that it does not have. The rows that are added have this time.
 Expected<std::vector<FileSummary>> close_killed(const std::string& last_words, const std::vector<std::string>& files,

@@ -138,7 +138,9 @@ TEST_F(JournalTest, files_of_a_killed_process_end_at_its_last_words) {
 TEST_F(JournalTest, a_process_killed_before_it_spoke_is_an_error) {
   Journal audit = open("x.audit.rec");
   audit.flush();
+  EXPECT_FALSE(has_spoken(path("x.last")));
   { auto words = LastWords::create(path("x.last")); }
+  EXPECT_FALSE(has_spoken(path("x.last")));
   EXPECT_FALSE(close_killed(path("x.last"), {path("x.audit.rec")}, 1));
   EXPECT_FALSE(close_killed(path("none.last"), {path("x.audit.rec")}, 1));
 }
@@ -147,6 +149,7 @@ TEST_F(JournalTest, files_shorter_than_was_said_are_an_error) {
   Journal audit = open("x.audit.rec"), application = open("x.app.rec", Writer::application);
   auto words = LastWords::create(path("x.last"));
   say(*words, audit, application);
+  EXPECT_TRUE(has_spoken(path("x.last")));
   fs::resize_file(path("x.app.rec"), 100);
   EXPECT_FALSE(close_killed(path("x.last"), {path("x.audit.rec"), path("x.app.rec")}, 1));
 }
