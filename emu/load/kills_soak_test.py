@@ -3,6 +3,7 @@
 import os
 import pathlib
 import random
+import shutil
 import sys
 import tempfile
 import unittest
@@ -41,17 +42,26 @@ class Soak(unittest.TestCase):
     def test_nothing_is_lost_or_seen_twice_through_random_kills(self):
         for run in range((KILLS + A_RUN - 1) // A_RUN):
             kills = min(A_RUN, KILLS - run * A_RUN)
-            with self.subTest(seed=SEED, run=run), tempfile.TemporaryDirectory() as folder:
-                path = pathlib.Path(folder) / "kills.yaml"
-                path.write_text(scenario(random.Random(f"{SEED}/{run}"), kills))
-                ran = loopback_run_test.Run(folder, path)
-                self.assertEqual(0, ran.ran.returncode, ran.ran.stderr + ran.logs())
-                code, text = ran.check()
-                keep = os.environ.get("PORTOLAN_KEEP")
-                if code != 0 and keep:
-                    os.system(f"cp -r {folder} {keep}/kills-{SEED}-{run}")
+            with self.subTest(seed=SEED, run=run):
+                # A machine without time to spare leaves a run undecided, never held: the same schedule again then.
+                for _ in range(3):
+                    code, text = self.run_once(run, kills)
+                    print(f"run {run}: {kills} kills: exit {code}:", " ".join(text.split("\n")[1:2]), flush=True)
+                    if code != 2:
+                        break
                 self.assertEqual(0, code, text)
-                print(f"run {run}: {kills} kills:", " ".join(text.split("\n")[1:2]), flush=True)
+
+    def run_once(self, run, kills):
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder) / "kills.yaml"
+            path.write_text(scenario(random.Random(f"{SEED}/{run}"), kills))
+            ran = loopback_run_test.Run(folder, path)
+            self.assertEqual(0, ran.ran.returncode, ran.ran.stderr + ran.logs())
+            code, text = ran.check()
+            keep = os.environ.get("PORTOLAN_KEEP")
+            if code != 0 and keep:
+                shutil.copytree(folder, f"{keep}/kills-{SEED}-{run}", dirs_exist_ok=True)
+            return code, text
 
 
 if __name__ == "__main__":

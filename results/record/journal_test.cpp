@@ -63,7 +63,7 @@ Read read(const std::string& path) {
 
 TEST_F(JournalTest, consecutive_packets_are_one_row_and_drops_are_told) {
   Journal journal = open("a.rec");
-  for (std::uint64_t p : {1, 2, 3, 7, 8}) journal.verdict(10, 99, p, 0, true);
+  for (const std::uint64_t p : {1u, 2u, 3u, 7u, 8u}) journal.verdict(10, 99, p, 0, true);
   journal.verdict(11, 99, 8, 9, false);  // replayed
   journal.verdict(12, 99, 9, 19, true);  // a duplicate message in a packet that counts
   journal.verdict(13, 0, 0, 5, false);   // of no session
