@@ -66,6 +66,10 @@ const char* name_of(Drop drop) {
       return "bad_trailer";
     case Drop::unknown:
       return "unknown";
+    case Drop::bad_phase:
+      return "bad_phase";
+    case Drop::mode_refused:
+      return "mode_refused";
     case Drop::kCount:
       break;
   }

@@ -66,8 +66,10 @@ enum class Drop : std::uint8_t {
   not_connected = 25,
   no_matching_bit = 26,
   bad_trailer = 27,
-  unknown = 28,  // a frame type that is not spoken, from somebody with the right key: ignored
-  kCount = 29
+  unknown = 28,       // a frame type that is not spoken, from somebody with the right key: ignored
+  bad_phase = 29,     // of a key phase that has no keys: over, or not yet begun
+  mode_refused = 30,  // a handshake without a mode (sealed, plain) that both sides allow
+  kCount = 31
 };
 const char* name_of(Drop drop);
 
@@ -146,8 +148,9 @@ enum class DownReason : std::uint32_t {
   replaced = 4,
   handshake_failed = 5,
   local = 6,
-  exhausted = 7,  // packet numbers or tickets near their end: a new session has new ones
-  tampered = 8    // too much that was tagged rightly and sealed wrongly
+  exhausted = 7,    // packet numbers or tickets near their end: a new session has new ones
+  tampered = 8,     // too much that was tagged rightly and sealed wrongly
+  mode_refused = 9  // no mode (sealed, plain) that both sides allow
 };
 
 enum class EventKind : std::uint8_t {

@@ -52,7 +52,10 @@ enum ptl_class { PTL_SMALL = 0, PTL_LARGE = 1, PTL_CLASSES = 2 };
 
 #define PTL_FRAME_BYTES 40
 #define PTL_RECORD_BYTES 32
-#define PTL_TRAILER_BYTES 16
+#define PTL_TRAILER_BYTES 16       /* the last bytes of each segment and of each payload that is no fragment */
+#define PTL_TAGGED_BYTES 32        /* of the header, from its first byte: what the tag covers */
+#define PTL_SEALED_HEADER_BYTES 24 /* and what the seal of a packet covers: all before the CRC, which covers the seal \
+                                    */
 #define PTL_SEGMENT_MAX 65536u
 #define PTL_FRAGMENTS_MAX 64u
 #define PTL_FRAGMENT_UNIT 64u
@@ -88,14 +91,23 @@ struct ptl_record {
   uint16_t last_segment; /* segment count - 1 */
 };
 
+/* What a receiver needs of a session to judge tags: one key for each key phase, named by the header's flag. A phase
+ * without keys (not yet begun, or over) has its bit in `known` clear, and its frames are dropped and counted. */
+struct ptl_tag_keys {
+  uint64_t key[2][2]; /* by PTL_F_KEY_PHASE: SipHash's k0, k1 */
+  uint32_t known;     /* bit 0, bit 1 */
+  uint32_t reserved;
+};
+
+PTL_ASSERT(sizeof(struct ptl_tag_keys) == 40, "tag keys");
 PTL_ASSERT(sizeof(struct ptl_frame) == PTL_FRAME_BYTES, "frame header");
 PTL_ASSERT(offsetof(struct ptl_frame, session) == 4, "session");
 PTL_ASSERT(offsetof(struct ptl_frame, packet) == 8, "packet");
 PTL_ASSERT(offsetof(struct ptl_frame, ticket) == 16, "ticket");
 PTL_ASSERT(offsetof(struct ptl_frame, bytes) == 20, "bytes");
-PTL_ASSERT(offsetof(struct ptl_frame, crc) == 24, "crc");
+PTL_ASSERT(offsetof(struct ptl_frame, crc) == PTL_SEALED_HEADER_BYTES, "crc");
 PTL_ASSERT(offsetof(struct ptl_frame, fec) == 28, "fec");
-PTL_ASSERT(offsetof(struct ptl_frame, tag) == 32, "tag");
+PTL_ASSERT(offsetof(struct ptl_frame, tag) == PTL_TAGGED_BYTES, "tag");
 PTL_ASSERT(sizeof(struct ptl_record) == PTL_RECORD_BYTES, "record header");
 PTL_ASSERT(offsetof(struct ptl_record, sequence) == 16, "sequence");
 PTL_ASSERT(offsetof(struct ptl_record, segment) == 28, "segment");

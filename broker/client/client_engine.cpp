@@ -194,7 +194,8 @@ void ClientEngine::State::control(const Incoming& in) {
 
 void ClientEngine::State::session_event(const SessionEvent& event) {
   const bool up = event.kind == SessionEvent::Kind::up;
-  if (!up && event.session != c.session) return;
+  const bool refused = event.kind == SessionEvent::Kind::refused;  // there was none: told as an end without a uid
+  if (!up && !refused && event.session != c.session) return;
   OutputQueue::Item item;
   item.kind = up ? EventKind::session_up : EventKind::session_down;
   item.peer = event.peer;
@@ -202,6 +203,7 @@ void ClientEngine::State::session_event(const SessionEvent& event) {
   item.extra = event.uid;
   item.code = static_cast<std::uint32_t>(event.reason);
   c.out.push(item);
+  if (refused) return;
   kept.session_down();
   interest.session_down();
   closing = false;

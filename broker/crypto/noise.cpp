@@ -61,6 +61,16 @@ void derive_direction(const Key32& key, std::uint32_t initiator_session, std::ui
 
 }  // namespace
 
+void next_phase(Key32& secret, std::uint32_t initiator_session, std::uint32_t responder_session, DirectionKeys& out) {
+  const Nonce last(~0ull);
+  std::uint8_t sealed[sizeof(Key32) + kSeal] = {};
+  crypto_aead_chacha20poly1305_ietf_encrypt(sealed, nullptr, sealed, sizeof(Key32), nullptr, 0, nullptr, last.bytes,
+                                            secret.data());
+  std::memcpy(secret.data(), sealed, secret.size());
+  sodium_memzero(sealed, sizeof sealed);
+  derive_direction(secret, initiator_session, responder_session, out);
+}
+
 Key32 public_key_of(const Key32& static_private) {
   Key32 out{};
   crypto_scalarmult_curve25519_base(out.data(), static_private.data());
@@ -202,6 +212,8 @@ bool NoiseIk::session_keys(std::uint32_t mine, std::uint32_t theirs, SessionKeys
   derive(hash_, "uid    ", initiator, responder, uid);
   std::memcpy(&out.uid, uid, sizeof out.uid);
   if (out.uid == 0) out.uid = 1;
+  out.send_secret = initiator_ ? first : second;
+  out.receive_secret = initiator_ ? second : first;
   sodium_memzero(first.data(), first.size());
   sodium_memzero(second.data(), second.size());
   return true;

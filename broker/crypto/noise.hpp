@@ -47,8 +47,15 @@ struct DirectionKeys {
 struct SessionKeys {
   DirectionKeys send;
   DirectionKeys receive;
+  Key32 send_secret{};  // Split()'s keys: what the keys of later phases are made of
+  Key32 receive_secret{};
   std::uint64_t uid = 0;  // the same at both ends and never again; never 0
 };
+
+// The next key phase of a direction: its secret becomes Noise's REKEY of it (section 4.2: the first 32 bytes of
+// ENCRYPT(k, 2^64 - 1, "", 32 zeros)), so a later secret tells nothing of an earlier one; the keys are made of that as
+// the first ones were of Split()'s key.
+void next_phase(Key32& secret, std::uint32_t initiator_session, std::uint32_t responder_session, DirectionKeys& out);
 
 class NoiseIk {
  public:

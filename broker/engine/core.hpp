@@ -245,6 +245,7 @@ class Core {
   void on_session(const SessionEvent& event);
   void session_up(const SessionEvent& event);
   void session_down(const SessionEvent& event);
+  void session_refused(const SessionEvent& event);
   std::uint32_t slot_of(SessionId session) const;
   std::uint32_t take_slot(const SessionEvent& event, std::uint32_t downstream);
   void free_slot(std::uint32_t slot);

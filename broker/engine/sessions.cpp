@@ -101,6 +101,8 @@ void Core::forget_client(std::uint32_t d) {
 void Core::on_session(const SessionEvent& event) {
   if (event.kind == SessionEvent::Kind::up) {
     session_up(event);
+  } else if (event.kind == SessionEvent::Kind::refused) {
+    session_refused(event);
   } else {
     session_down(event);
   }
@@ -153,6 +155,16 @@ void Core::session_up(const SessionEvent& event) {
   up.peer_incarnation = event.peer_incarnation;
   up.session_uid = event.uid;
   push_event(up);
+}
+
+// There was none: told as the end of a session without a uid.
+void Core::session_refused(const SessionEvent& event) {
+  Event refused;
+  refused.kind = EventKind::session_down;
+  refused.peer = event.peer;
+  refused.peer_incarnation = event.peer_incarnation;
+  refused.code = static_cast<std::uint32_t>(event.reason);
+  push_event(refused);
 }
 
 void Core::session_down(const SessionEvent& event) {

@@ -45,6 +45,7 @@ void before_any_session(Input& in) {
   session::Node node(2, limits);
   SessionOptions options;
   PeerConfig peer{1, session::identity_for(1).static_public, PathId{{1, 1, 0}}};
+  options.modes = kModePlain;
   options.initiate = (in.byte() & 1) != 0;
   node.endpoint->configure_peer(peer, options);
   options.initiate = false;

@@ -34,6 +34,7 @@ class Siege {
     for (std::uint64_t id = 1; id <= kNodes; ++id) wire_.add(id, limits);
     SessionOptions options;
     options.rate_bps = 100'000'000;
+    options.modes = kModePlain;
     options.idle_interval_ns = 500 * kMs;
     at(kTarget).configure_peer(wire_.nodes[kHonest]->as_peer(), options);
     at(kTarget).accept_clients(options, {});
@@ -326,9 +327,9 @@ class Siege {
       frame.crc = crc32c({bytes.data() + PTL_FRAME_BYTES, payload});
     }
     put(bytes.data(), frame);
-    SipKey key{};
-    if (!at(kLiar).tag_key_for_test(wire_.nodes[kLiar]->up, key)) return;
-    set_frame_tag(key, bytes.data());
+    DirectionKeys keys;
+    if (!at(kLiar).keys_for_test(wire_.nodes[kLiar]->up, keys)) return;
+    set_frame_tag(keys.tag, bytes.data());
     inject(kTarget, wire_.nodes[kLiar]->address, std::move(bytes));
     run(kMs / 4);
   }

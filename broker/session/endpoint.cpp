@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <bit>
 
+#include "broker/crypto/seal.hpp"
 #include "broker/session/state.hpp"
 
 namespace portolan::broker {
@@ -21,6 +22,7 @@ std::uint32_t pages_per_session(const Limits& limits) {
 
 Endpoint::State::State(const Limits& l, const Identity& self, const Entropy& entropy, Arena& arena, Store& st)
     : limits(l), identity(self), store(&st), random(entropy, purpose_of(self)), cookies(random), reset_tokens(self) {
+  prepare_sealing();
   limits.grants_per_class = std::min(limits.grants_per_class, kRowMost);
   sessions = arena.take<Session>(l.sessions);
   peers = arena.take<Peer>(l.peers);
@@ -50,7 +52,7 @@ Endpoint::State::State(const Limits& l, const Identity& self, const Entropy& ent
   events.build(arena, 4 * l.sessions + 16);
   progressed.build(arena, l.sessions);
   roomy.build(arena, l.sessions);
-  replies.build(arena, std::min(32u, 4 * l.sessions + 4));
+  replies.build(arena, std::min(32u, 2 * l.sessions + 4));
   for (auto* rings : {want_slots, begun_wants, keep_wants, keepers}) {
     for (std::uint32_t c = 0; c < PTL_CLASSES; ++c) rings[c].build(arena, l.sessions);
   }
@@ -60,6 +62,9 @@ Endpoint::State::State(const Limits& l, const Identity& self, const Entropy& ent
   const std::uint32_t words = std::max<std::uint32_t>(l.receive_messages / 64, 1);
   const std::uint32_t row = limits.grants_per_class;
   buffer_bytes = arena.take_raw<std::uint8_t>(std::size_t{l.transmits} * l.datagram_bytes);
+  opened_payload = arena.take_raw<std::uint8_t>(l.datagram_bytes);
+  sealed_segment = arena.take_raw<std::uint8_t>(
+      std::min<std::uint32_t>(PTL_SEGMENT_MAX, l.message_bytes_max + PTL_RECORD_BYTES + PTL_TRAILER_BYTES));
   auto* windows = arena.take<ptl_window>(l.sessions);
   auto* tables = arena.take<std::uint32_t>(std::size_t{l.sessions} * pages_row);
   auto* bits = arena.take<std::uint64_t>(std::size_t{l.sessions} * kLanes * words);
@@ -423,10 +428,10 @@ void Endpoint::set_numbers_for_test(SessionId session, std::uint64_t packet, std
   }
 }
 
-bool Endpoint::tag_key_for_test(SessionId session, std::array<std::uint8_t, 16>& key) const {
+bool Endpoint::keys_for_test(SessionId session, DirectionKeys& keys) const {
   const Session* s = s_->find(session);
   if (s == nullptr) return false;
-  key = s->tag_out;
+  keys = s->keys_out.of(s->send_phase);
   return true;
 }
 

@@ -14,9 +14,14 @@
 
 namespace portolan::broker {
 
+struct DirectionKeys;
+
 inline constexpr std::uint32_t kControlMost = 1'040;  // bytes of a control message: they fit every path
 using SessionId = std::uint32_t;                      // local handle, unique over the life of the endpoint; kNil: none
 enum class Lane : std::uint8_t { control = 0, ordered = 1, realtime = 2, bulk = 3 };
+
+// How content is protected: sealed, or open to anybody on the way (tests; authenticated headers and handshake as ever).
+enum Mode : std::uint32_t { kModePlain = 1, kModeSealed = 2 };
 
 struct SessionOptions {
   bool initiate = false;  // this side sends the handshake, and again for ever with back-off
@@ -24,7 +29,8 @@ struct SessionOptions {
   std::uint64_t rate_bps = 0;   // never faster than this; 0: as fast as the path is found to be
   std::uint64_t first_bps = 0;  // a rate to begin with; 0: ten datagrams in a round trip
   std::uint32_t fragment_bytes = PTL_FRAGMENT_DEFAULT;
-  bool ecn = true;  // datagrams say that queues may mark rather than drop them
+  bool ecn = true;                    // datagrams say that queues may mark rather than drop them
+  std::uint32_t modes = kModeSealed;  // allowed here, enum Mode; sealed where both ends allow both
 };
 
 // What the other side said of itself in the handshake.
@@ -53,7 +59,8 @@ struct SessionStats {
 };
 
 struct SessionEvent {
-  enum class Kind : std::uint8_t { up, down } kind{};
+  // refused: no session came about with this peer, whose key is right: `reason` says why. Told at each attempt.
+  enum class Kind : std::uint8_t { up, down, refused } kind{};
   SessionId session = kNil;
   std::uint64_t peer = 0;  // authenticated identity
   std::uint32_t peer_incarnation = 0;
@@ -199,8 +206,8 @@ class Endpoint {
   std::uint32_t high_water(std::span<HighWater> out) const;
   // Test hook: numbers as a session has them after a long life; both ends, before anything is sent on it.
   void set_numbers_for_test(SessionId session, std::uint64_t packet, std::uint32_t ticket);
-  // Test hook: the key that tags what this session sends, for tests in which a peer lies with good tags.
-  bool tag_key_for_test(SessionId session, std::array<std::uint8_t, 16>& key) const;
+  // Test hook: the keys of what this session sends, for tests in which a peer lies with good tags and seals.
+  bool keys_for_test(SessionId session, DirectionKeys& keys) const;
 
  private:
   struct State;

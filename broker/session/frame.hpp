@@ -81,6 +81,7 @@ static_assert(PTL_FRAME_BYTES + sizeof(AckBody) + kAckRangesMax * sizeof(AckRang
 struct Trailer {          // plain mode; sealed mode: the authenticator
   std::uint32_t crc = 0;  // CRC-32C of everything before the trailer
   std::uint32_t zero[3] = {};
+  friend bool operator==(const Trailer&, const Trailer&) = default;
 };
 static_assert(sizeof(Trailer) == PTL_TRAILER_BYTES);
 
@@ -126,9 +127,16 @@ inline bool is_spoken(std::uint32_t type) {
 // Judges what can be judged without a session: length, version, CRC of what follows the header. none: `out`
 // holds.
 Drop parse_frame(std::span<const std::uint8_t> datagram, ptl_frame& out);
-// CRC of a whole sealed payload's bytes and of its trailer (everything but fragments of segments).
+// Plain mode, and what belongs to no session: CRC of all of a payload, and its trailer (everything but fragments).
 Drop check_payload(std::span<const std::uint8_t> payload, std::uint32_t frame_crc);
+Trailer plain_trailer(std::span<const std::uint8_t> body);
 // Writes the trailer behind `bytes` bytes of payload and returns the CRC for the header.
 std::uint32_t seal_payload(std::uint8_t* payload, std::uint32_t bytes);
+
+// Sealed mode: `datagram` has its header (tag and CRC are not looked at), `bytes` of payload become sealed, the trailer
+// the authenticator. Returns the CRC for the header.
+std::uint32_t seal_packet(const Key32& key, std::uint8_t* datagram, std::uint32_t bytes);
+// bad_crc: damaged; bad_trailer: not what was sealed. `out` takes the payload without its trailer.
+Drop open_packet(const Key32& key, std::span<const std::uint8_t> datagram, std::uint8_t* out);
 
 }  // namespace portolan::broker::session

@@ -26,7 +26,8 @@ constexpr std::uint32_t kResponseBytes = sizeof(Head) + kNoiseOverhead2 + sizeof
 static_assert(PTL_FRAME_BYTES + kInitBytes + PTL_TRAILER_BYTES <= kHandshakeBytes);
 static_assert(kResponseBytes <= kInitBytes && sizeof(Head) + sizeof(Token) <= kHelloBytes, "amplification at most 1");
 
-constexpr std::uint32_t kCapabilitiesSpoken = kCapabilityPlain;
+static_assert(kModePlain == +kCapabilityPlain && kModeSealed == +kCapabilitySealed);
+constexpr std::uint32_t kModes = kModePlain | kModeSealed;
 constexpr std::uint64_t kBackoffFirst = 100 * kMillisecond;
 constexpr std::uint64_t kBackoffMost = kSecond;
 constexpr std::uint32_t kInitRepeats = 4;  // then again from HELLO: the cookie may be too old
@@ -36,6 +37,12 @@ constexpr std::uint64_t kAnswersWindow = 100 * kMillisecond;
 
 std::span<const std::uint8_t> bytes_of(const Welcome& welcome) {
   return {reinterpret_cast<const std::uint8_t*>(&welcome), sizeof welcome};
+}
+
+// The mode for a session: sealed wherever both allow it. 0: none that both allow.
+std::uint32_t choose_mode(std::uint32_t offered, std::uint32_t allowed) {
+  const std::uint32_t both = offered & allowed & kModes;
+  return (both & kModeSealed) != 0 ? kModeSealed : both;
 }
 
 // Else no session can be run with it: 64 of its fragments would not make a segment, or it takes nothing.
@@ -73,34 +80,33 @@ std::uint32_t Endpoint::State::fragment_max() const {
                   PTL_FRAGMENT_KERNEL_MAX);
 }
 
-Welcome Endpoint::State::my_welcome(const Session& s) const {
+Welcome Endpoint::State::my_welcome(std::uint32_t local_index, PathId path, const SessionOptions& options) const {
   Welcome w;
   w.id = identity.id;
   w.incarnation = identity.incarnation;
-  w.session_index = s.local_index;
+  w.session_index = local_index;
   w.receive_messages = limits.receive_messages;
   w.message_bytes_max = limits.message_bytes_max;
   w.grants_per_class = limits.grants_per_class;
   w.credit_bytes = limits.credit_bytes;
-  w.idle_interval_ns = s.options.idle_interval_ns;
-  w.reset_token = reset_tokens.of(s.local_index, s.path);
-  w.capabilities = kCapabilitiesSpoken;
+  w.idle_interval_ns = options.idle_interval_ns;
+  w.reset_token = reset_tokens.of(local_index, path);
+  w.capabilities = options.modes & kModes;
   w.fragment_max = fragment_max();
   w.topics_max = limits.topics;
   w.streams_max = limits.streams;
   return w;
 }
 
-void Endpoint::State::take_welcome(Session& s, const Welcome& theirs) {
+void Endpoint::State::take_welcome(Session& s, const Welcome& theirs, std::uint32_t capabilities) {
   s.peer = theirs.id;
   s.peer_incarnation = theirs.incarnation;
   s.remote_index = theirs.session_index;
   s.reset_token = theirs.reset_token;
   s.peer_receive = std::max<std::uint32_t>(theirs.receive_messages, 16);
   s.peer_message_max = theirs.message_bytes_max;
-  // Of what both speak: the responder chooses (all of it), the initiator finds the same.
-  s.peer_limits = {theirs.capabilities & kCapabilitiesSpoken, theirs.fragment_max, theirs.topics_max,
-                   theirs.streams_max};
+  s.peer_limits = {capabilities, theirs.fragment_max, theirs.topics_max, theirs.streams_max};
+  s.sealed = (capabilities & kCapabilitySealed) != 0;
   s.credit_limit = theirs.credit_bytes;
   s.options.fragment_bytes = std::clamp<std::uint32_t>(theirs.fragment_max / PTL_FRAGMENT_UNIT * PTL_FRAGMENT_UNIT,
                                                        PTL_FRAGMENT_FLOOR, s.options.fragment_bytes);
@@ -186,14 +192,14 @@ Drop Endpoint::State::receive_cookie(PathId path, std::span<const std::uint8_t> 
     if (peers[i].attempt == kNil) continue;
     Session& s = sessions[peers[i].attempt];
     if (s.state != SessionState::hello_sent || s.nonce != head.nonce || !(s.path == path)) continue;
-    Welcome mine = my_welcome(s);
+    Welcome mine = my_welcome(s.local_index, s.path, s.options);
     const std::uint32_t elapsed_us = static_cast<std::uint32_t>(now.mono_ns / 1'000) - head.session;
     if (elapsed_us < 60'000'000) {  // else an echo of something else
       mine.rtt_ns = std::max<std::uint64_t>(std::uint64_t{elapsed_us} * 1'000, 1'000);
       s.rtt.sample(mine.rtt_ns);
     }
     Prologue prologue;
-    prologue.capabilities = kCapabilitiesSpoken;
+    prologue.capabilities = mine.capabilities;
     prologue.fragment_max = static_cast<std::uint16_t>(fragment_max());
     prologue.window_packets = limits.window_packets;
     prologue.window_messages = limits.window_messages;
@@ -238,10 +244,7 @@ Drop Endpoint::State::receive_init(PathId path, std::span<const std::uint8_t> pa
     return Drop::none;
   }
   const Prologue prologue = session::get<Prologue>(payload.data() + sizeof(Head) + sizeof(Token));
-  if (prologue.magic != Prologue{}.magic || prologue.version != PTL_VERSION ||
-      (prologue.capabilities & kCapabilityPlain) == 0) {
-    return Drop::handshake_invalid;
-  }
+  if (prologue.magic != Prologue{}.magic || prologue.version != PTL_VERSION) return Drop::handshake_invalid;
   NoiseIk noise;
   noise.start_responder(identity, prologue.bytes(), random.key());
   Welcome theirs;
@@ -268,6 +271,13 @@ Drop Endpoint::State::receive_init(PathId path, std::span<const std::uint8_t> pa
   if (configured != kNil && peers[configured].attempt != kNil && identity.id < theirs.id) return Drop::old;
   if (events.room() < limits.sessions + 4) return Drop::backlog_full;
 
+  const SessionOptions& options = configured != kNil ? peers[configured].options : client_options;
+  const std::uint32_t mode = choose_mode(theirs.capabilities, options.modes);
+  if (mode == 0) {
+    refuse_mode(path, head.nonce, theirs, options, configured != kNil, noise);
+    return Drop::mode_refused;
+  }
+
   // One unconfirmed session for each identity.
   for (std::uint32_t i = 0; i < limits.sessions; ++i) {
     if (sessions[i].state == SessionState::responding && sessions[i].peer == theirs.id) {
@@ -280,15 +290,15 @@ Drop Endpoint::State::receive_init(PathId path, std::span<const std::uint8_t> pa
   s->state = SessionState::responding;
   s->peer_slot = configured;
   s->path = path;
-  s->options = configured != kNil ? peers[configured].options : client_options;
+  s->options = options;
   s->options.fragment_bytes = std::clamp<std::uint32_t>(s->options.fragment_bytes, PTL_FRAGMENT_FLOOR, fragment_max()) /
                               PTL_FRAGMENT_UNIT * PTL_FRAGMENT_UNIT;
-  take_welcome(*s, theirs);
+  take_welcome(*s, theirs, mode);
   if (theirs.rtt_ns != 0) s->rtt.sample(theirs.rtt_ns);
   s->init_hash = named;
   session::put(s->message, Head{kResponse, theirs.session_index, head.nonce});
-  Welcome mine = my_welcome(*s);
-  mine.capabilities = s->peer_limits.capabilities;
+  Welcome mine = my_welcome(s->local_index, path, s->options);
+  mine.capabilities = mode;
   const std::size_t written = noise.write(bytes_of(mine), {s->message + sizeof(Head), kHandshakeBytes - sizeof(Head)});
   SessionKeys keys;
   if (written == 0 || !noise.session_keys(s->local_index, s->remote_index, keys)) {
@@ -297,13 +307,53 @@ Drop Endpoint::State::receive_init(PathId path, std::span<const std::uint8_t> pa
   }
   noise.wipe();
   s->message_bytes = static_cast<std::uint32_t>(sizeof(Head) + written);
-  s->tag_in = keys.receive.tag;
-  s->tag_out = keys.send.tag;
-  s->uid = keys.uid;
+  take_keys(*s, keys);
   start_session(*s);
   life.set(s->slot, now.mono_ns + kConfirmWithin);
   reply(path, PTL_HANDSHAKE, s->remote_index, {s->message, s->message_bytes});
   return Drop::none;
+}
+
+void Endpoint::State::take_keys(Session& s, const SessionKeys& keys) {
+  s.keys_in = {keys.receive_secret, {keys.receive, {}}, {true, false}, 0};
+  s.keys_out = {keys.send_secret, {keys.send, {}}, {true, false}, 0};
+  s.send_phase = 0;
+  s.uid = keys.uid;
+}
+
+void Endpoint::State::tell_refused(const Session* s, const Welcome& theirs, bool configured) {
+  SessionEvent event;
+  event.kind = SessionEvent::Kind::refused;
+  event.session = s != nullptr ? s->handle : kNil;
+  event.peer = theirs.id;
+  event.peer_incarnation = theirs.incarnation;
+  event.configured = configured;
+  event.reason = DownReason::mode_refused;
+  event.after = arrived;
+  events.push(event);  // both callers looked for room
+}
+
+// Nothing is kept of it here. The initiator is told, under its keys, that no mode was chosen.
+void Endpoint::State::refuse_mode(PathId path, std::uint64_t nonce, const Welcome& theirs,
+                                  const SessionOptions& options, bool configured, NoiseIk& noise) {
+  Welcome mine = my_welcome(0, path, options);
+  mine.capabilities = 0;
+  std::uint8_t out[kResponseBytes];
+  session::put(out, Head{kResponse, theirs.session_index, nonce});
+  const std::size_t written = noise.write(bytes_of(mine), {out + sizeof(Head), sizeof out - sizeof(Head)});
+  if (written != 0) reply(path, PTL_HANDSHAKE, theirs.session_index, {out, sizeof(Head) + written});
+  noise.wipe();
+  tell_refused(nullptr, theirs, configured);
+}
+
+// The other side may be configured anew: ask again, but slowly.
+void Endpoint::State::mode_refused(Session& s, const Welcome& theirs) {
+  s.state = SessionState::hello_sent;
+  s.nonce = random.next();
+  s.noise.wipe();
+  s.backoff_ns = kBackoffMost;
+  life.set(s.slot, now.mono_ns + kBackoffMost);
+  tell_refused(&s, theirs, true);
 }
 
 Drop Endpoint::State::receive_response(PathId path, std::span<const std::uint8_t> payload) {
@@ -320,19 +370,22 @@ Drop Endpoint::State::receive_response(PathId path, std::span<const std::uint8_t
     std::size_t bytes = 0;
     SessionKeys keys;
     if (!noise.read(payload.subspan(sizeof(Head)), {reinterpret_cast<std::uint8_t*>(&theirs), sizeof theirs}, bytes) ||
-        bytes != sizeof theirs || theirs.id != peers[i].config.id || !is_sound(theirs) ||
-        (theirs.capabilities & kCapabilityPlain) == 0 || (theirs.capabilities & ~kCapabilitiesSpoken) != 0) {
+        bytes != sizeof theirs || theirs.id != peers[i].config.id || !is_sound(theirs)) {
       return Drop::handshake_invalid;
     }
+    if (theirs.capabilities == 0) {
+      mode_refused(s, theirs);
+      return Drop::mode_refused;
+    }
+    // One mode, of those that were offered, and nothing else.
+    if (theirs.capabilities != choose_mode(theirs.capabilities, s.options.modes)) return Drop::handshake_invalid;
     const KnownIdentity* who = identity_of(theirs.id, true);
     if (who != nullptr && theirs.incarnation < who->incarnation) return Drop::old;
-    take_welcome(s, theirs);
+    take_welcome(s, theirs, theirs.capabilities);
     if (!noise.session_keys(s.local_index, s.remote_index, keys)) return Drop::handshake_invalid;
     noise.wipe();
     s.noise.wipe();
-    s.tag_in = keys.receive.tag;
-    s.tag_out = keys.send.tag;
-    s.uid = keys.uid;
+    take_keys(s, keys);
     start_session(s);
     establish(s);
     return Drop::none;

@@ -87,6 +87,7 @@ TEST(Handshake, ARestartReplacesTheOldSessionAndAnOlderIncarnationIsRefused) {
   const auto restart = [&](std::uint32_t incarnation) {
     auto fresh = std::make_unique<Node>(1, Limits::sim_client(), incarnation);
     SessionOptions options;
+    options.modes = kPairModes;
     options.initiate = true;
     fresh->endpoint->configure_peer(b.as_peer(), options);
     wire->nodes[0] = std::move(fresh);
@@ -113,6 +114,7 @@ TEST(Handshake, ResetEndsAnOldSessionInOneRoundTrip) {
   Node& a = *wire->nodes[0];
   auto fresh = std::make_unique<Node>(2, Limits::sim_client(), 2);
   SessionOptions options;
+  options.modes = kPairModes;
   fresh->endpoint->configure_peer(a.as_peer(), options);
   wire->nodes[1] = std::move(fresh);
   const std::uint64_t start = wire->now_ns;

@@ -217,10 +217,10 @@ TEST(Hostile, FramesOfAnotherSessionOfTheSamePeers) {
 // A peer with good keys that lies about everything: it may lose its own session, never our memory.
 TEST(Hostile, AnAuthenticatedLiar) {
   for (std::uint64_t seed = 1; seed <= 30; ++seed) {
-    auto wire = make_pair(2 * kMs);
+    auto wire = make_plain_pair(2 * kMs);
     Draw draw{seed};
     wire->run_for(100 * kMs);
-    SipKey tag{};
+    DirectionKeys keys;
     // The liar is node 0 itself: its datagrams are rewritten behind its back and tagged again with its key, which the
     // test finds as the host of that engine could: by being it.
     Wire& w = *wire;
@@ -241,7 +241,7 @@ TEST(Hostile, AnAuthenticatedLiar) {
         frame.crc = crc32c({p.bytes.data() + PTL_FRAME_BYTES, p.bytes.size() - PTL_FRAME_BYTES});
       }
       put(p.bytes.data(), frame);
-      if (w.nodes[0]->endpoint->tag_key_for_test(w.nodes[0]->up, tag)) set_frame_tag(tag, p.bytes.data());
+      if (w.nodes[0]->endpoint->keys_for_test(w.nodes[0]->up, keys)) set_frame_tag(keys.tag, p.bytes.data());
     };
     for (std::uint64_t i = 0; i < 400; ++i) {
       wire->send(0, static_cast<Lane>(1 + i % 3), text_of(i, i % 8 == 0 ? 9'000 + 300 * i : i), i);
@@ -276,12 +276,12 @@ void remake(Node& n, std::vector<std::uint8_t>& bytes, std::uint32_t type, const
   frame.crc = seal_payload(bytes.data() + PTL_FRAME_BYTES, length);
   frame.bytes = length + PTL_TRAILER_BYTES;
   put(bytes.data(), frame);
-  SipKey tag{};
-  if (n.endpoint->tag_key_for_test(n.up, tag)) set_frame_tag(tag, bytes.data());
+  DirectionKeys keys;
+  if (n.endpoint->keys_for_test(n.up, keys)) set_frame_tag(keys.tag, bytes.data());
 }
 
 TEST(Hostile, OfAMalformedAckNothingCounts) {
-  auto wire = make_pair(5 * kMs);
+  auto wire = make_plain_pair(5 * kMs);
   wire->run_for(300 * kMs);
   std::uint64_t lost = 0;
   bool remade = false;
@@ -310,7 +310,7 @@ TEST(Hostile, OfAMalformedAckNothingCounts) {
 }
 
 TEST(Hostile, AProbeOfALaterVersionIsCountedAndIgnored) {
-  auto wire = make_pair(5 * kMs);
+  auto wire = make_plain_pair(5 * kMs);
   wire->run_for(300 * kMs);
   Node& b = *wire->nodes[1];
   bool remade = false;

@@ -243,6 +243,7 @@ void Endpoint::State::end_session(Session& s, DownReason reason, bool tell) {
   s.state = SessionState::free;
   s.ending = false;
   s.noise.wipe();
+  s.keys_in = s.keys_out = PhaseKeys{};
   work.set(s.slot, kNever);
   life.set(s.slot, kNever);
   if (s.peer_slot != kNil) {
@@ -266,9 +267,9 @@ void Endpoint::State::send_close(Session& s, DownReason reason) {
   frame.session = s.remote_index;
   frame.packet = s.out.skip();
   frame.bytes = sizeof body + PTL_TRAILER_BYTES;
-  frame.crc = session::seal_payload(payload, sizeof body);
-  session::put(datagram.data, frame);
-  set_frame_tag(s.tag_out, datagram.data);
+  frame.flags = phase_flag(s.send_phase);
+  close_payload(s, datagram.data, frame);
+  set_frame_tag(s.keys_out.of(s.send_phase).tag, datagram.data);
   datagram.path = s.path;
   datagram.bytes = PTL_FRAME_BYTES + frame.bytes;
   if (!replies.push(datagram)) count(Drop::rate_limited);

@@ -39,7 +39,12 @@ Verdict Endpoint::State::receive_one(PathId path, const DatagramView& datagram) 
   }
   Session& s = *found;
   verdict.session_uid = s.uid;
-  if (!frame_tag_is_right(s.tag_in, datagram.data)) {
+  const std::uint32_t phase = (frame.flags & PTL_F_KEY_PHASE) != 0;
+  if (!s.keys_in.known[phase]) {
+    verdict.drop = count(Drop::bad_phase);
+    return verdict;
+  }
+  if (!frame_tag_is_right(s.keys_in.of(phase).tag, datagram.data)) {
     verdict.drop = count(Drop::bad_tag);
     return verdict;
   }
@@ -50,8 +55,16 @@ Verdict Endpoint::State::receive_one(PathId path, const DatagramView& datagram) 
   }
   const bool spoken = session::is_spoken(type);
   const bool fragment = type == PTL_DATA && (frame.flags & PTL_F_MULTIPLEXED) == 0;
+  std::span<const std::uint8_t> body = payload;
   if (spoken && !fragment) {
-    verdict.drop = session::check_payload(payload, frame.crc);
+    const std::size_t bytes = payload.size() - PTL_TRAILER_BYTES;
+    if (s.sealed && datagram.bytes > limits.datagram_bytes) {  // more than I said I take: there is no room to open it
+      verdict.drop = count(Drop::bad_length);
+      return verdict;
+    }
+    body = s.sealed ? std::span<const std::uint8_t>(opened_payload, bytes) : payload.first(bytes);
+    verdict.drop = s.sealed ? session::open_packet(s.keys_in.of(phase).packet, datagram.view(), opened_payload)
+                            : session::check_payload(payload, frame.crc);
     if (verdict.drop == Drop::bad_trailer) note_tampered(s);
     if (verdict.drop != Drop::none) return count(verdict.drop), verdict;
   }
@@ -61,7 +74,6 @@ Verdict Endpoint::State::receive_one(PathId path, const DatagramView& datagram) 
   if (s.state == SessionState::responding) establish(s);
   path_seen(s, path, frame.packet);
   const SessionId handle = s.handle;
-  const auto body = fragment || !spoken ? payload : payload.first(payload.size() - PTL_TRAILER_BYTES);
   switch (type) {
     case PTL_DATA:
       verdict.drop = fragment ? receive_fragment(s, frame, body) : receive_multiplexed(s, frame, body);

@@ -39,14 +39,14 @@ struct Liar {
     }
     frame.crc = crc32c({payload, p.bytes.size() - PTL_FRAME_BYTES});
     put(p.bytes.data(), frame);
-    SipKey tag{};
-    if (wire.nodes[0]->endpoint->tag_key_for_test(wire.nodes[0]->up, tag)) set_frame_tag(tag, p.bytes.data());
+    DirectionKeys keys;
+    if (wire.nodes[0]->endpoint->keys_for_test(wire.nodes[0]->up, keys)) set_frame_tag(keys.tag, p.bytes.data());
   }
 };
 
 // What a segment says of its message is one thing for all its segments, or whoever counts on the first's is deceived.
 void contradicted(std::uint16_t segment, const std::function<void(ptl_record&)>& lie, bool no_memory_at_first = false) {
-  auto wire = make_pair(5 * kMs);
+  auto wire = make_plain_pair(5 * kMs);
   wire->run_for(100 * kMs);
   Node& b = *wire->nodes[1];
   const std::string text = text_of(1, 4 * PTL_SEGMENT_PAYLOAD);

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "broker/crypto/crc32c.hpp"
+#include "broker/crypto/seal.hpp"
 #include "broker/session/state.hpp"
 
 namespace portolan::broker {
@@ -71,14 +72,15 @@ Drop Endpoint::State::receive_fragment(Session& s, const ptl_frame& frame, std::
   return result == PTL_A_COMPLETED ? segment_whole(s, fragment.slot_class, fragment.ticket) : Drop::none;
 }
 
-// READY: this thread alone owns the slot. Each fragment's CRC was given by its header; the trailer's covers them all.
+// READY: this thread alone owns the slot. Each fragment's CRC was given by its header; the trailer is the CRC of them
+// all, or their authenticator: then they are opened where they lie.
 Drop Endpoint::State::segment_whole(Session& s, std::uint32_t c, std::uint32_t ticket) {
   InClass& ic = s.classes_in[c];
   ptl_slot* slot = store->slot(kind_of(c), ic.segments[ticket & (limits.grants_per_class - 1)].slot);
   const std::uint64_t shape = PTL_LOAD(&slot->shape);
   const std::uint32_t bytes = ptl_shape_bytes(shape);
   const std::uint32_t size = ptl_shape_size(shape);
-  const std::uint8_t* data = ptl_data(slot);
+  std::uint8_t* data = ptl_data(slot);
   std::uint64_t bad = 0;
   for (std::uint32_t i = 0; i < ptl_fragments(bytes, size); ++i) {
     const std::uint32_t from = i * size;
@@ -90,11 +92,16 @@ Drop Endpoint::State::segment_whole(Session& s, std::uint32_t c, std::uint32_t t
     return Drop::bad_crc;
   }
   const std::uint32_t body = bytes - PTL_TRAILER_BYTES;
+  // A phase whose keys are gone: none of its fragments can have passed, but for a peer that forgets what it has open.
+  const std::uint32_t phase = ptl_shape_phase(shape);
+  const bool sound = !s.sealed
+                         ? session::get<session::Trailer>(data + body) == session::plain_trailer({data, body})
+                         : s.keys_in.known[phase] && open_sealed(s.keys_in.of(phase).segment, segment_nonce(c, ticket),
+                                                                 {}, {data, body}, data + body, data);
   const auto record = session::get<ptl_record>(data);
   const std::uint32_t lane = session::record_flags(record) & session::kRecordLaneMask;
   const std::uint32_t length = session::record_length(record);
   const std::uint64_t first = std::uint64_t{record.segment} * PTL_SEGMENT_PAYLOAD;
-  const bool sound = session::get<std::uint32_t>(data + body) == crc32c({data, body});
   const bool sensible = lane != kControlLane && length != 0 && length <= limits.message_bytes_max && first < length &&
                         record.last_segment == (length - 1) / PTL_SEGMENT_PAYLOAD &&
                         body - PTL_RECORD_BYTES == std::min<std::uint64_t>(length - first, PTL_SEGMENT_PAYLOAD) &&

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "broker/crypto/crc32c.hpp"
+#include "broker/crypto/seal.hpp"
 #include "broker/session/state.hpp"
 
 namespace portolan::broker {
@@ -150,20 +151,11 @@ bool Endpoint::State::cut_next(Session& s, std::uint32_t lane) {
   seg.record.epoch = e.epoch;
   seg.record.segment = e.cut;
   seg.record.last_segment = static_cast<std::uint16_t>(e.segments - 1);
-  seg.crc = crc32c({reinterpret_cast<const std::uint8_t*>(&seg.record), sizeof seg.record});
+  seg.phase = s.send_phase & 1;
   seg.piece = store->at(e.message).first_piece;
   seg.skip = e.cut * PTL_SEGMENT_PAYLOAD;
   for (; seg.piece != kNil && seg.skip >= store->piece(seg.piece).length; seg.piece = store->piece(seg.piece).next) {
     seg.skip -= store->piece(seg.piece).length;
-  }
-  std::uint32_t skip = seg.skip;
-  std::uint32_t left = part;
-  for (std::uint32_t p = seg.piece; p != kNil && left != 0; p = store->piece(p).next) {
-    const std::span<const std::uint8_t> bytes = store->bytes_of(store->piece(p));
-    const auto use = bytes.subspan(skip, std::min<std::size_t>(left, bytes.size() - skip));
-    seg.crc = crc32c(use, seg.crc);
-    left -= static_cast<std::uint32_t>(use.size());
-    skip = 0;
   }
 
   if (++e.cut == e.segments) l.lengthy.remove(entries, entry, before);
@@ -214,6 +206,8 @@ bool Endpoint::State::cut_again(Session& s, std::uint32_t c) {
   seg.fresh = 0;
   seg.generation = generation;
   seg.ticket = oc.next_ticket++;
+  seg.phase = s.send_phase & 1;
+  seg.trailed = seg.trailed && !s.sealed;  // a plain trailer is the same in each cut
   seg.size = s.options.fragment_bytes;
   seg.fragments = ptl_fragments(seg.bytes, seg.size);
   oc.row[to] = seg;
@@ -282,11 +276,52 @@ void Endpoint::State::write_segment(const OutSegment& seg, std::uint32_t from, s
       skip = 0;
     }
   }
-  if (from < end) {
-    std::uint8_t trailer[PTL_TRAILER_BYTES] = {};
-    session::put(trailer, seg.crc);
-    std::copy(trailer + (from - body_end), trailer + (end - body_end), out);
+  if (from < end) std::copy(seg.trailer + (from - body_end), seg.trailer + (end - body_end), out);
+}
+
+std::uint32_t Endpoint::State::crc_of(const OutSegment& seg) const {
+  std::uint32_t crc = crc32c({reinterpret_cast<const std::uint8_t*>(&seg.record), sizeof seg.record});
+  std::uint32_t skip = seg.skip;
+  std::uint32_t left = seg.bytes - kOverhead;
+  for (std::uint32_t p = seg.piece; p != kNil && left != 0; p = store->piece(p).next) {
+    const std::span<const std::uint8_t> bytes = store->bytes_of(store->piece(p));
+    const auto use = bytes.subspan(skip, std::min<std::size_t>(left, bytes.size() - skip));
+    crc = crc32c(use, crc);
+    left -= static_cast<std::uint32_t>(use.size());
+    skip = 0;
   }
+  return crc;
+}
+
+// The bytes of one fragment as they leave. A cut's trailer is made once, with its first fragment; sealed bytes are
+// fixed by key, class and ticket, so any fragment is made again by seeking the cipher, and only plaintext is kept.
+void Endpoint::State::write_fragment(Session& s, std::uint32_t place, std::uint32_t from, std::uint32_t bytes,
+                                     std::uint8_t* out) {
+  OutSegment& seg = segment_at(s, place);
+  const std::uint32_t body_end = seg.bytes - PTL_TRAILER_BYTES;
+  if (!s.sealed) {
+    if (!seg.trailed) session::put(seg.trailer, crc_of(seg));
+    seg.trailed = true;
+    return write_segment(seg, from, bytes, out);
+  }
+  const Key32& key = s.keys_out.of(seg.phase).segment;
+  const SealNonce nonce = segment_nonce(place / kRowMost, seg.ticket);
+  if (!seg.trailed) {
+    write_segment(seg, 0, body_end, sealed_segment);
+    seal_in_place(key, nonce, {}, {sealed_segment, body_end}, seg.trailer);
+    seg.trailed = true;
+    sealed_session = s.handle;
+    sealed_place = place;
+    sealed_generation = seg.generation;
+  }
+  const std::uint32_t body = from < body_end ? std::min(bytes, body_end - from) : 0;
+  if (sealed_session == s.handle && sealed_place == place && sealed_generation == seg.generation) {
+    std::copy_n(sealed_segment + from, body, out);
+  } else {
+    write_segment(seg, from, body, out);
+    seal_part(key, nonce, from, {out, body});
+  }
+  write_segment(seg, from + body, bytes - body, out + body);
 }
 
 bool Endpoint::State::build_fragment(Session& s, std::uint32_t buffer, bool repair, Transmit& out) {
@@ -321,11 +356,12 @@ bool Endpoint::State::build_fragment(Session& s, std::uint32_t buffer, bool repa
   const std::uint32_t bytes = std::min(size, seg.bytes - index * size);
   if (repair) count_repair(entries[seg.entry], bytes);
   std::uint8_t* payload = buffer_at(buffer) + PTL_FRAME_BYTES;
-  write_segment(seg, index * size, bytes, payload);
+  write_fragment(s, best, index * size, bytes, payload);
   ptl_frame frame{};
   frame.version_type = PTL_DATA;
   frame.flags = static_cast<std::uint8_t>(std::uint32_t{seg.lane} << PTL_F_LANE_SHIFT |
-                                          (best >= kRowMost ? PTL_F_CLASS_LARGE : 0) | (repair ? PTL_F_RETRANSMIT : 0));
+                                          (best >= kRowMost ? PTL_F_CLASS_LARGE : 0) | (repair ? PTL_F_RETRANSMIT : 0) |
+                                          phase_flag(seg.phase));
   frame.fragment_unit = static_cast<std::uint8_t>(size / PTL_FRAGMENT_UNIT);
   frame.fragment_index = static_cast<std::uint8_t>(index);
   frame.ticket = seg.ticket;

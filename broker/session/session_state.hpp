@@ -25,7 +25,7 @@ using session::SentPacket;
 
 inline constexpr std::uint32_t kLanes = PTL_LANES;
 inline constexpr std::uint32_t kControlLane = PTL_LANE_CONTROL;
-inline constexpr std::uint32_t kHandshakeBytes = 640;  // of any datagram that is not a session's
+inline constexpr std::uint32_t kHandshakeBytes = 320;  // of any datagram that is not a session's
 inline constexpr std::uint64_t kBacklogNs = 50 * kMillisecond;
 inline constexpr std::uint64_t kBacklogLeast = 5'600;  // a slow session may still queue this much
 inline constexpr std::uint32_t kControlReserve = 32;   // control entries kept for GRANT and its like
@@ -115,6 +115,16 @@ struct PeerReceived {
   std::uint32_t ce_marks = 0;  // datagrams that a queue on the way marked
 };
 
+// The keys of one direction, by key phase (PROTOCOL.md "Key phases"): at most two phases live at once.
+struct PhaseKeys {
+  Key32 secret{};         // of the newest phase: the next one's is made of it
+  DirectionKeys keys[2];  // by the phase's low bit
+  bool known[2] = {};
+  std::uint32_t phase = 0;  // the newest
+
+  const DirectionKeys& of(std::uint32_t p) const { return keys[p & 1]; }
+};
+
 // One segment being sent. It lives in its session's row, by ticket, until GRANT's base passes it.
 struct OutSegment {
   std::uint64_t acked = 0, resend = 0;
@@ -126,14 +136,16 @@ struct OutSegment {
   std::uint32_t entry = kNil;
   std::uint32_t bytes = 0;               // record header and trailer included
   std::uint32_t piece = kNil, skip = 0;  // where its payload begins in the message
-  std::uint32_t crc = 0;                 // of all but the trailer
   std::uint32_t fresh = 0;               // next fragment never sent
   std::uint32_t fragments = 0;
   std::uint32_t size = 0;   // of a fragment: that of its cut, whatever the path takes by now
   std::uint16_t index = 0;  // of the segment in its message
   std::uint8_t lane = 0;
   bool recut = false;       // its ticket was given up: it waits for another
+  bool trailed = false;     // `trailer` is that of this cut
+  std::uint8_t phase = 0;   // low bit of the key phase that it was cut under
   std::uint32_t order = 0;  // of cutting
+  std::uint8_t trailer[PTL_TRAILER_BYTES] = {};
   ptl_record record{};
 };
 struct OutClass {
@@ -214,7 +226,9 @@ struct Session {
   SessionOptions options;
   std::uint64_t idle_ns = 0;
   Token reset_token{};
-  SipKey tag_in{}, tag_out{};
+  bool sealed = false;
+  PhaseKeys keys_in, keys_out;
+  std::uint32_t send_phase = 0;  // of keys_out: what leaves now is tagged and sealed under it
 
   // Handshake.
   std::uint64_t nonce = 0;

@@ -103,6 +103,7 @@ struct Endpoint::State {
   void release_entry(Session& s, std::uint32_t entry);
   KnownIdentity* identity_of(std::uint64_t id, bool create);
   void send_close(Session& s, DownReason reason);
+  static std::uint8_t phase_flag(std::uint32_t phase) { return (phase & 1) != 0 ? PTL_F_KEY_PHASE : 0; }
 
   // handshake.cpp
   void begin_attempt(std::uint32_t peer);
@@ -117,12 +118,18 @@ struct Endpoint::State {
   void answer_unknown(PathId path, std::uint32_t session, std::uint32_t datagram_bytes);
   Drop receive_reset(PathId path, std::span<const std::uint8_t> payload);
   std::uint32_t fragment_max() const;
-  Welcome my_welcome(const Session& s) const;
-  void take_welcome(Session& s, const Welcome& theirs);
+  Welcome my_welcome(std::uint32_t local_index, PathId path, const SessionOptions& options) const;
+  void take_keys(Session& s, const SessionKeys& keys);
+  void take_welcome(Session& s, const Welcome& theirs, std::uint32_t capabilities);
+  void refuse_mode(PathId path, std::uint64_t nonce, const Welcome& theirs, const SessionOptions& options,
+                   bool configured, NoiseIk& noise);
+  void mode_refused(Session& s, const Welcome& theirs);
+  void tell_refused(const Session* s, const Welcome& theirs, bool configured);
   bool allowed_client(const Key32& key) const;
   bool rate_limited();
 
   // receive.cpp
+  std::uint8_t* opened_payload = nullptr;  // of the sealed datagram in hand
   Verdict receive_one(PathId path, const DatagramView& datagram);
   Drop receive_multiplexed(Session& s, const ptl_frame& frame, std::span<const std::uint8_t> payload);
   Drop admit_record(Session& s, const ptl_record& record, std::span<const std::uint8_t> body, bool repaired);
@@ -181,6 +188,7 @@ struct Endpoint::State {
   void note_data_sent(Session& s);
   void finish(Session& s, Transmit& out, std::uint32_t buffer, std::uint32_t payload_bytes, ptl_frame& frame,
               session::SentKind kind, const session::SentPacket& record);
+  static void close_payload(const Session& s, std::uint8_t* data, ptl_frame& frame);
   void check_room(Session& s);
   void check_all_room();
   bool lane_has_room(Session& s, std::uint32_t lane, bool lengthy);
@@ -199,6 +207,12 @@ struct Endpoint::State {
   bool cut_next(Session& s, std::uint32_t lane);
   bool build_fragment(Session& s, std::uint32_t buffer, bool repair, Transmit& out);
   void write_segment(const OutSegment& seg, std::uint32_t from, std::uint32_t bytes, std::uint8_t* out);
+  std::uint32_t crc_of(const OutSegment& seg) const;  // plain mode's trailer
+  void write_fragment(Session& s, std::uint32_t place, std::uint32_t from, std::uint32_t bytes, std::uint8_t* out);
+  // The segment that was sealed last, all of it: its fragments are mostly built in a row, and are then copies of this.
+  std::uint8_t* sealed_segment = nullptr;
+  SessionId sealed_session = kNil;
+  std::uint32_t sealed_place = 0, sealed_generation = 0;
   void fragment_acknowledged(Session& s, const session::SentPacket& packet, std::uint64_t number);
   void fragment_lost(Session& s, const session::SentPacket& packet);
   void tell_wants(Session& s);

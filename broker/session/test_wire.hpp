@@ -264,10 +264,18 @@ struct Wire {
   }
 };
 
+// These tests run once in each mode, as two programs; what looks into payloads, or changes them, runs plain in both.
+#ifdef PORTOLAN_TEST_PLAIN
+inline constexpr std::uint32_t kPairModes = kModePlain;
+#else
+inline constexpr std::uint32_t kPairModes = kModeSealed;
+#endif
+inline constexpr std::uint64_t kPairIdleNs = 100'000'000;
+
 // Node 0 (id 1) initiates to node 1 (id 2).
 inline std::unique_ptr<Wire> make_pair(std::uint64_t delay_ns = 15'000'000, std::uint64_t rate_bps = 0,
-                                       const Limits& limits = Limits::sim_client(),
-                                       std::uint64_t idle_ns = 100'000'000) {
+                                       const Limits& limits = Limits::sim_client(), std::uint64_t idle_ns = kPairIdleNs,
+                                       std::uint32_t modes = kPairModes) {
   auto wire = std::make_unique<Wire>();
   wire->delay_ns = delay_ns;
   Node& a = wire->add(1, limits);
@@ -276,10 +284,15 @@ inline std::unique_ptr<Wire> make_pair(std::uint64_t delay_ns = 15'000'000, std:
   options.rate_bps = rate_bps;
   options.first_bps = rate_bps != 0 ? rate_bps : 1'000'000'000;  // finding the rate is rate_model_test's
   options.idle_interval_ns = idle_ns;
+  options.modes = modes;
   b.endpoint->configure_peer(a.as_peer(), options);
   options.initiate = true;
   a.endpoint->configure_peer(b.as_peer(), options);
   return wire;
+}
+
+inline std::unique_ptr<Wire> make_plain_pair(std::uint64_t delay_ns = 15'000'000, std::uint64_t rate_bps = 0) {
+  return make_pair(delay_ns, rate_bps, Limits::sim_client(), kPairIdleNs, kModePlain);
 }
 
 inline std::string text_of(std::uint64_t seed, std::size_t bytes) {

@@ -17,13 +17,13 @@ std::uint64_t drops(const Node& n, Drop drop) {
 
 // Changes a datagram of node `from` as its owner could: with the right tag.
 void tag_again(Wire& wire, std::size_t from, std::vector<std::uint8_t>& bytes) {
-  SipKey key{};
-  ASSERT_TRUE(wire.nodes[from]->endpoint->tag_key_for_test(wire.nodes[from]->up, key));
-  set_frame_tag(key, bytes.data());
+  DirectionKeys keys;
+  ASSERT_TRUE(wire.nodes[from]->endpoint->keys_for_test(wire.nodes[from]->up, keys));
+  set_frame_tag(keys.tag, bytes.data());
 }
 
 TEST(Tolerance, TwoHundredGapsAreToldAtOnceThoughAnAckHoldsSixtyFour) {
-  auto wire = make_pair(20 * kMs, 1'000'000'000);
+  auto wire = make_plain_pair(20 * kMs, 1'000'000'000);
   wire->run_for(300 * kMs);
   Node& b = *wire->nodes[1];
   std::uint32_t lost = 0, most_ranges = 0, skips = 0;
@@ -306,7 +306,7 @@ TEST(Tolerance, OneTopicsRepairDoesNotMakeTheOthersWait) {
 
 // Lost ACKs leave numbers that nobody repairs: the peer is told so, counts them, and stops asking.
 TEST(Tolerance, NumbersThatHoldNothingAreToldSettledAndAskedForNoMore) {
-  auto wire = make_pair(10 * kMs);
+  auto wire = make_plain_pair(10 * kMs);
   wire->run_for(100 * kMs);
   Node& a = *wire->nodes[0];
   std::uint32_t lost = 0, asked = 0;

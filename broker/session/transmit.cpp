@@ -46,16 +46,17 @@ bool Endpoint::State::poll_transmit(Transmit& out) {
   return false;
 }
 
-// Header, trailer (unless a fragment), tag, packet number, books.
+// Header, seal or trailer (unless a fragment), tag, packet number, books.
 void Endpoint::State::finish(Session& s, Transmit& out, std::uint32_t buffer, std::uint32_t payload_bytes,
                              ptl_frame& frame, SentKind kind, const SentPacket& record) {
   std::uint8_t* data = buffer_at(buffer);
   frame.version_type = static_cast<std::uint8_t>(PTL_VERSION << 4 | frame.version_type);
   frame.session = s.remote_index;
-  if (frame.ticket == 0) {
-    frame.crc = session::seal_payload(data + PTL_FRAME_BYTES, payload_bytes);
+  const bool fragment = frame.ticket != 0;
+  if (!fragment) {
     payload_bytes += PTL_TRAILER_BYTES;
     frame.bytes = payload_bytes;
+    frame.flags = static_cast<std::uint8_t>(frame.flags | phase_flag(s.send_phase));
   }
   const std::uint32_t bytes = PTL_FRAME_BYTES + payload_bytes;
   if (kind == SentKind::none || !s.out.room(pages)) {
@@ -69,8 +70,12 @@ void Endpoint::State::finish(Session& s, Transmit& out, std::uint32_t buffer, st
     packet.mark = s.rate.sent(now.mono_ns, bytes);
     frame.packet = s.out.add(pages, packet);
   }
-  session::put(data, frame);
-  set_frame_tag(s.tag_out, data);
+  if (fragment) {
+    session::put(data, frame);
+  } else {
+    close_payload(s, data, frame);
+  }
+  set_frame_tag(s.keys_out.of((frame.flags & PTL_F_KEY_PHASE) != 0).tag, data);
   s.pacer.charge(now.mono_ns, bytes, s.waited ? s.waiting_since_ns : now.mono_ns);
   out.path = s.path;
   out.parts[0] = {data, bytes};
@@ -93,6 +98,18 @@ void Endpoint::State::finish(Session& s, Transmit& out, std::uint32_t buffer, st
       repair_high_bound = s.repair_window.bound();
     }
   }
+}
+
+// Seals a payload that is no fragment, or gives it its plain trailer; writes the header, but for its tag.
+void Endpoint::State::close_payload(const Session& s, std::uint8_t* data, ptl_frame& frame) {
+  const std::uint32_t bytes = frame.bytes - PTL_TRAILER_BYTES;
+  if (s.sealed) {
+    session::put(data, frame);
+    frame.crc = session::seal_packet(s.keys_out.of((frame.flags & PTL_F_KEY_PHASE) != 0).packet, data, bytes);
+  } else {
+    frame.crc = session::seal_payload(data + PTL_FRAME_BYTES, bytes);
+  }
+  session::put(data, frame);
 }
 
 bool Endpoint::State::build(Session& s, Transmit& out) {

@@ -43,13 +43,13 @@ TEST(Welcome, APeerWithSmallBuffersGetsSmallFragments) {
     EXPECT_EQ(seen.fragment_max, PTL_FRAGMENT_FLOOR);
     EXPECT_EQ(seen.topics_max, limits[small].topics);
     EXPECT_EQ(seen.streams_max, limits[small].streams);
-    EXPECT_EQ(seen.capabilities, kCapabilityPlain);
+    EXPECT_EQ(seen.capabilities, kCapabilitySealed);
   }
 }
 
 // A library of another make: its INIT and what comes back. `alter` changes what it says of itself.
 struct Stranger {
-  std::uint32_t offer = kCapabilityPlain;
+  std::uint32_t offer = kCapabilitySealed;
   std::function<void(Welcome&)> alter;
   Welcome answer;
   bool answered = false;
@@ -126,15 +126,14 @@ TEST(Welcome, TheCapabilitiesThatAreSpokenAreChosenFromTheOffer) {
   Node& server = wire.add(100, Limits::sim_client());
   server.endpoint->accept_clients({}, {});
   Stranger modern;
-  modern.offer = kCapabilityPlain | kCapabilityFec | 1u << 30;
+  modern.offer = kCapabilityPlain | kCapabilitySealed | kCapabilityFec | 1u << 30;
   EXPECT_EQ(modern.knock(wire, server, 7), Drop::none);
   ASSERT_TRUE(modern.answered);
-  EXPECT_EQ(modern.answer.capabilities, kCapabilityPlain);
+  EXPECT_EQ(modern.answer.capabilities, kCapabilitySealed);
   EXPECT_EQ(modern.answer.fragment_max, 1'280u);
   EXPECT_EQ(modern.answer.topics_max, Limits::sim_client().topics);
   Stranger two_faced;  // the sealed offer is another than the one in clear
-  two_faced.offer = kCapabilityPlain;
-  two_faced.alter = [](Welcome& w) { w.capabilities |= kCapabilitySealed; };
+  two_faced.alter = [](Welcome& w) { w.capabilities |= kCapabilityPlain; };
   EXPECT_EQ(two_faced.knock(wire, server, 8), Drop::handshake_invalid);
   EXPECT_FALSE(two_faced.answered);
 }

@@ -142,6 +142,7 @@ void World::start(Process& p) {
   SessionOptions session;
   session.rate_bps = options_.rate_bps;
   session.first_bps = options_.first_bps;
+  session.modes = options_.modes;
   session.idle_interval_ns = 100 * kMilli;
   const Entropy entropy{key_of(seed_, p.identity.id, 100 + p.identity.incarnation)};
   if (p.is_broker) {

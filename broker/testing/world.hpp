@@ -41,6 +41,7 @@ struct WorldOptions {
   std::uint64_t first_bps = 0;                     // of each session; 0: found from ten datagrams on
   std::uint64_t between_brokers_ns = 10 * kMilli;  // one way
   std::uint64_t to_client_ns = 100 * kMicro;
+  std::uint32_t modes = kModeSealed;
   WorldOptions();  // limits small enough that hundreds of worlds run in seconds
 };
 

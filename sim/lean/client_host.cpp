@@ -47,6 +47,7 @@ Expected<std::unique_ptr<ClientHost>> ClientHost::make(World& world, const load:
   config.session.idle_interval_ns = static_cast<std::uint64_t>(me.heartbeat_idle_ns);
   config.session.rate_bps = me.send_rate_bps;
   config.session.fragment_bytes = world.plan.fragment_bytes;
+  config.session.modes = broker::kModePlain;
 
   std::unique_ptr<ClientHost> host(
       new ClientHost(world, workload, process, incarnation, std::move(application), std::move(audit)));
