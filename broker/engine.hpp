@@ -18,13 +18,23 @@ struct TopicRule {  // retention and lane by topic filter; the first that matche
   std::uint64_t retain_bytes = 0;
 };
 
+// What clients of this key may do with the topics that a filter matches. Rules of one key add up; where there are any
+// rules at all, nobody may do more than they say. Brokers are bound by their role alone (PROTOCOL.md "Permissions").
+enum Right : std::uint8_t { kMayPublish = 1, kMaySubscribe = 2 };
+struct Permission {
+  Key32 key{};  // zero: every client
+  std::string_view topics;
+  std::uint8_t rights = 0;
+};
+
 struct EngineConfig {
   Identity identity;
   Entropy entropy;
   std::span<const PeerConfig> peers;  // the other brokers; the smaller id initiates
   SessionOptions broker_sessions;     // `initiate` is ignored
   SessionOptions client_sessions;
-  std::span<const Key32> allowed_clients;  // empty: every key
+  std::span<const Key32> allowed_clients;   // empty: every key
+  std::span<const Permission> permissions;  // empty: every client may do everything
   std::span<const TopicRule> topics;
   std::uint64_t detach_ns = 10'000'000'000;  // absence or age of a downstream's backlog
   std::uint64_t detach_bytes = 64u << 20;
@@ -53,6 +63,8 @@ struct EngineCounters {
   std::uint64_t detached = 0, resumed = 0, interest_mended = 0, retained_messages = 0, retained_bytes = 0;
   std::uint64_t retention_expired = 0, backlog_bytes_high = 0;
   std::uint64_t bad_control = 0, events_dropped = 0, gaps_forgotten = 0;
+  std::uint64_t denied_publish = 0, denied_subscribe = 0;  // topics and filters asked for without the right to them
+  std::uint64_t permissions_short = 0;                     // rules beyond Limits::permissions: nobody has them
   std::uint64_t streams_given_back = 0, topics_given_back = 0, aliases_short = 0, hub_changes = 0;
   // Long messages sent on before they were whole (one a downstream); of them, those that never became whole.
   std::uint64_t sent_through = 0, through_broken = 0, through_taken_back = 0;

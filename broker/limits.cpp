@@ -159,6 +159,7 @@ constexpr Limits thousand_limits() {
   l.filters_per_downstream = 16;
   l.topic_name_bytes = 64;
   l.filter_depth = 8;
+  l.permissions = 4;
   l.window_packets = 256;
   l.window_messages = 128;
   l.receive_messages = 128;

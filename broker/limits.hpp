@@ -26,6 +26,7 @@ struct Limits {
   std::uint32_t filters_per_downstream = 128;
   std::uint32_t topic_name_bytes = 128;
   std::uint32_t filter_depth = 16;
+  std::uint32_t permissions = 256;  // rules of who may publish and subscribe what
   // Per session.
   std::uint32_t window_packets = 8'192;    // sent and not yet acknowledged; a power of two
   std::uint32_t window_messages = 4'096;   // per lane, sent and not yet delivered; a power of two

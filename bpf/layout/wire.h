@@ -52,10 +52,11 @@ enum ptl_class { PTL_SMALL = 0, PTL_LARGE = 1, PTL_CLASSES = 2 };
 
 #define PTL_FRAME_BYTES 40
 #define PTL_RECORD_BYTES 32
-#define PTL_TRAILER_BYTES 16       /* the last bytes of each segment and of each payload that is no fragment */
-#define PTL_TAGGED_BYTES 32        /* of the header, from its first byte: what the tag covers */
-#define PTL_SEALED_HEADER_BYTES 24 /* and what the seal of a packet covers: all before the CRC, which covers the seal \
-                                    */
+#define PTL_TRAILER_BYTES 16 /* the last bytes of each segment and of each payload that is no fragment */
+#define PTL_TAGGED_BYTES 32  /* of the header, from its first byte: what the tag covers */
+#define PTL_SEALED_HEADER_BYTES                                                         \
+  24 /* and what the seal of a packet covers: all before the CRC, which covers the seal \
+      */
 #define PTL_SEGMENT_MAX 65536u
 #define PTL_FRAGMENTS_MAX 64u
 #define PTL_FRAGMENT_UNIT 64u
@@ -127,7 +128,9 @@ enum ptl_control {
   PTL_C_NEED = 11,
   PTL_C_ABANDON = 12,
   PTL_C_GAP = 13,
-  PTL_C_ASK = 14 /* asks the other side for its cursors, or for its interest snapshot */
+  PTL_C_ASK = 14,   /* asks the other side for its cursors, or for its interest snapshot */
+  PTL_C_KEY = 15,   /* key phases of what its sender sends */
+  PTL_C_DENIED = 16 /* this subscription is not permitted */
 };
 
 #ifdef __cplusplus

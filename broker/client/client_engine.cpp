@@ -167,6 +167,11 @@ void ClientEngine::State::control(const Incoming& in) {
         interest.subscribed(body);
         return true;
       });
+    case PTL_C_DENIED:
+      return decoded<wire::DeniedBody>(in, [&](const auto& body) {
+        interest.denied(body, cursors);
+        return true;
+      });
     case PTL_C_BUSY:
       return decoded<wire::BusyBody>(in, [&](const auto& body) {
         kept.busy(body);
@@ -351,6 +356,7 @@ void ClientEngine::release_delivery(std::uint32_t handle) {
 bool ClientEngine::poll_event(Event& out) {
   if (s_ == nullptr) return false;
   OutputQueue& queue = s_->c.out;
+  s_->interest.forget_told();
   while (!queue.empty() && !queue.front().is_delivery) {
     const OutputQueue::Item item = queue.front();
     queue.pop();
@@ -373,6 +379,8 @@ bool ClientEngine::poll_event(Event& out) {
       if (!s_->interest.stands(item.name, item.first)) continue;  // taken back meanwhile
       out.topic = s_->interest.text(item.name);
       out.first = out.last = 0;
+    } else if (item.kind == EventKind::denied) {
+      out.topic = s_->interest.tell_denied(item.name);
     } else if (item.name != kNil) {
       out.topic = s_->c.topics.name(item.name);
     }

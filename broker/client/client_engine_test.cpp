@@ -156,6 +156,8 @@ class Client : public ::testing::Test {
         return "gap(" + std::to_string(e.incarnation) + ":" + range + "," + code + ")";
       case EventKind::detached:
         return "detached";
+      case EventKind::denied:
+        return "denied";
       case EventKind::peer_interest:
         return "?";
     }

@@ -26,7 +26,7 @@ Endpoint::Endpoint(const Limits&, const Identity&, const Entropy&, Arena&, Store
   fake = &instance;
 }
 void Endpoint::configure_peer(const PeerConfig&, const SessionOptions&) {}
-void Endpoint::accept_clients(const SessionOptions&, std::span<const Key32>) {}
+void Endpoint::accept_clients(const SessionOptions&, std::span<const Key32>, bool) {}
 void Endpoint::receive(Now, PathId, std::span<const DatagramView>, std::span<Verdict>) {}
 void Endpoint::segment_ready(Now, SessionId session) {
   fake->rung.push_back(session);

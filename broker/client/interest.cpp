@@ -29,7 +29,7 @@ RefuseReason Interest::subscribe(Now now, std::string_view filter, std::uint8_t 
   }
   if (find(filter) != kNil) return RefuseReason::none;  // stands already
   std::uint32_t i = 0;
-  while (i < made_ && filters_[i].used) ++i;
+  while (i < made_ && (filters_[i].used || filters_[i].denied)) ++i;
   if (i == c_.limits.filters_per_downstream) return RefuseReason::memory_full;
   made_ = std::max(made_, i + 1);
   cursors.await_streams([&](std::uint32_t topic) { return wire::filter_matches(filter, c_.topics.name(topic)); });
@@ -37,6 +37,7 @@ RefuseReason Interest::subscribe(Now now, std::string_view filter, std::uint8_t 
   filters_[i] = Filter{.used = true,
                        .confirmed = false,
                        .to_tell = false,
+                       .denied = false,
                        .amid = syncing(),
                        .replay = replay,
                        .bytes = static_cast<std::uint16_t>(filter.size()),
@@ -59,6 +60,24 @@ void Interest::unsubscribe(Now now, std::string_view filter, Cursors& cursors) {
   filters_[i] = Filter{};
   changed();
   cursors.forget_unwanted([&](std::uint32_t topic) { return wanted(c_.topics.name(topic)) != Cursors::Wanted::no; });
+}
+
+void Interest::denied(const wire::DeniedBody& body, Cursors& cursors) {
+  const std::uint32_t i = find(body.filter);
+  if (i == kNil || filters_[i].version > body.version) return;  // given up meanwhile, or asked for anew since
+  digest_ ^= wire::filter_digest(body.filter, filters_[i].replay);
+  const std::uint16_t bytes = filters_[i].bytes;
+  filters_[i] = Filter{};
+  filters_[i].bytes = bytes;
+  filters_[i].denied = true;
+  changed();
+  cursors.forget_unwanted([&](std::uint32_t topic) { return wanted(c_.topics.name(topic)) != Cursors::Wanted::no; });
+  OutputQueue::Item item;
+  item.kind = EventKind::denied;
+  item.name = i;
+  item.code = body.reason;
+  item.count = 2;
+  c_.out.push(item);
 }
 
 // A change amid a snapshot has no place in it: another snapshot follows.

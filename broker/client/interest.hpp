@@ -16,6 +16,16 @@ class Interest {
   void session_down();
   void ask(std::uint32_t what);
   void subscribed(const wire::SubscribedBody& body);
+  // The broker does not hold this filter: it stands here no longer either, and its place is taken until told.
+  void denied(const wire::DeniedBody& body, Cursors& cursors);
+  std::string_view tell_denied(std::uint32_t filter) {
+    told_ = filter;
+    return text(filter);
+  }
+  void forget_told() {
+    if (told_ != kNil) filters_[told_].denied = false;
+    told_ = kNil;
+  }
 
   void tell();  // `subscribed` events, as far as the queue above has room
 
@@ -38,7 +48,8 @@ class Interest {
     bool used = false;
     bool confirmed = false;
     bool to_tell = false;
-    bool amid = false;  // added amid a snapshot: the next one names it first
+    bool denied = false;  // not used, but its text has still to be told
+    bool amid = false;    // added amid a snapshot: the next one names it first
     std::uint8_t replay = 0;
     std::uint16_t bytes = 0;
     std::uint32_t unreachable = 0;
@@ -56,6 +67,7 @@ class Interest {
   char* names_;
   std::uint32_t name_bytes_;
   std::uint32_t made_ = 0;
+  std::uint32_t told_ = kNil;  // the denied one whose text the application has in hand
   std::uint64_t version_ = 0;
   std::uint64_t digest_ = 0;
   std::uint64_t snapshot_version_ = 0;  // whose SUBSCRIBED confirms everything up to it; 0: none is out

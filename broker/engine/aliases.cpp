@@ -72,7 +72,7 @@ std::uint32_t Core::stream_of(std::uint32_t slot, std::uint32_t alias) const {
   if (known.alias != alias) {  // a later use, whose STREAM has been overtaken, or a former one
     return static_cast<std::int8_t>((alias >> 24) - (known.alias >> 24)) > 0 ? kNil : kPastAlias;
   }
-  if (known.stream == kRefusedAlias) return kRefusedAlias;
+  if (known.stream == kRefusedAlias || known.stream == kDeniedAlias) return known.stream;
   return log_.stream(known.stream).serial == known.serial ? known.stream : kNil;
 }
 

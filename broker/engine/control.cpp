@@ -65,6 +65,11 @@ void Core::on_topic(std::uint32_t slot, const wire::TopicBody& body) {
   if (body.alias == 0 || body.alias > limits_.topics) return bad_control();
   std::uint32_t t = log_.find_topic(body.name);
   if (topic_alias(slot, body.alias) != t) announced_topic(slot, body.alias, kNil);  // its former topic may be over
+  // Whoever may subscribe names topics for RESUME; whoever may do neither makes no topic here.
+  const std::uint32_t d = slots_[slot].downstream;
+  if (!may(d, kMaySubscribe, body.name) && deny_topic(d, kMayPublish, body.name)) {
+    return announced_topic(slot, body.alias, kDeniedAlias);
+  }
   if (t == kNil) {
     t = add_topic(body.name);
     if (t == kNil) return announced_topic(slot, body.alias, kRefusedAlias);
@@ -96,17 +101,20 @@ void Core::on_stream(std::uint32_t slot, const wire::StreamBody& body) {
   }
   const std::uint32_t topic = topic_alias(slot, body.topic);
   if (topic == kNil) return bad_control();
-  const Downstream& sender = downstreams_[slots_[slot].downstream];
+  const std::uint32_t from = slots_[slot].downstream;
+  const Downstream& sender = downstreams_[from];
   // A client publishes in its own name alone: as whom it proved itself, and in its present life.
   const bool own = sender.broker || (body.publisher == sender.id && body.incarnation == sender.incarnation);
   if (!own) bad_control();
   std::uint32_t s = kNil;
-  if (topic != kRefusedAlias && own) {
+  if (topic == kDeniedAlias || (topic < kPastAlias && deny_topic(from, kMayPublish, log_.name_of(topic)))) {
+    s = kDeniedAlias;
+  } else if (topic != kRefusedAlias && own) {
     s = log_.find_stream(topic, body.publisher, body.incarnation);
     if (s == kNil) s = add_stream(topic, body.publisher, body.incarnation);
   }
   announced_stream(slot, body.alias, s == kNil ? kRefusedAlias : s);
-  if (s != kNil && !downstreams_[slots_[slot].downstream].dormant) {
+  if (s < kPastAlias && !downstreams_[slots_[slot].downstream].dormant) {
     if (downstreams_[slots_[slot].downstream].broker) {
       stream_from_home(slot, s, body);
     } else {

@@ -11,6 +11,7 @@
 //   control.cpp    control messages in
 //   aliases.cpp    names of streams and topics, per session, within the receiver's tables
 //   give_back.cpp  streams and topics of which nothing is left
+//   permissions.cpp  who may publish and subscribe what
 //   hubs.cpp       hub, standby and leaf: what passes where, and what happens when a hub dies
 // Invariants:
 //   (D, T) attached: acked <= sent <= end of T's log; every entry from `acked` on that D is eligible for counts D in
@@ -38,7 +39,8 @@ inline constexpr std::uint64_t kHousekeepNs = 100'000'000;
 // A broker that has just started gives peers it has never seen this long before it calls them unreachable.
 inline constexpr std::uint64_t kBootGraceNs = 1'000'000'000;
 inline constexpr std::uint32_t kRefusedAlias = kNil - 1;  // announced, but no table had room for it
-inline constexpr std::uint32_t kPastAlias = kNil - 2;     // of a stream that is over: what comes is of no use
+inline constexpr std::uint32_t kDeniedAlias = kNil - 2;   // announced by who has no right to it
+inline constexpr std::uint32_t kPastAlias = kNil - 3;     // of a stream that is over: what comes is of no use
 // A stream's alias: its place in the receiver's table, and which use of that place it is.
 inline constexpr std::uint32_t kPlaceMask = 0xFFFFFFu;
 inline constexpr std::uint32_t kDataLanes = 3;  // ordered, realtime, bulk
@@ -118,6 +120,7 @@ struct Downstream {
   std::uint64_t snapshot_due_ns = 0;  // peer: send mine (again) then; 0: not
   std::uint64_t reattach_due_ns = 0;  // detached, and RESUME came outside a snapshot
   std::uint32_t incarnation = 0;
+  Key32 key{};  // that it proved to have, in its present or latest session
   std::uint32_t interest_incarnation = 0;
   std::uint32_t slot = kNil;  // of its session; kNil: absent
   std::uint32_t first_filter = kNil;
@@ -351,6 +354,14 @@ class Core {
   void on_subscribed(std::uint32_t slot, const wire::SubscribedBody& body);
   void check_interest(std::uint32_t d);
 
+  // permissions.cpp
+  void take_permissions(std::span<const Permission> permissions, Arena& arena);
+  bool may(std::uint32_t d, Right right, std::string_view topic) const;
+  bool may_all(std::uint32_t d, Right right, std::string_view filter) const;
+  void denied(std::uint32_t d, Right right, std::string_view name);
+  bool deny_filter(std::uint32_t slot, const wire::InterestBody& body);
+  bool deny_topic(std::uint32_t d, Right right, std::string_view name);
+
   // downstream.cpp
   Lag& lag(std::uint32_t d, std::uint32_t topic) { return lags_[static_cast<std::size_t>(d) * limits_.topics + topic]; }
   const Lag& lag(std::uint32_t d, std::uint32_t topic) const {
@@ -505,6 +516,20 @@ class Core {
   std::uint32_t rule_count_ = 0;
   TopicCounters* topic_counters_;
   std::uint32_t counted_rules_;
+
+  struct Allowance {
+    Key32 key{};
+    std::uint8_t rights = 0;
+    std::uint32_t length = 0;  // of its filter, in permission_texts_
+  };
+  Allowance* permissions_;
+  char* permission_texts_;
+  std::uint32_t permission_count_ = 0;
+  bool permitted_all_ = true;  // there are no rules
+  // Names in `denied` events, until they are polled; what finds no place is told by its counter only.
+  static constexpr std::uint32_t kDeniedTexts = 16;
+  char* denied_texts_;
+  std::uint32_t denied_next_ = 0, denied_pending_ = 0;
 
   Downstream* downstreams_;
   std::uint32_t downstream_high_ = 0, peer_count_ = 0;

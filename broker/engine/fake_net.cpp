@@ -34,7 +34,7 @@ Endpoint::Endpoint(const Limits& limits, const Identity& identity, const Entropy
 void Endpoint::configure_peer(const PeerConfig& peer, const SessionOptions&) {
   s_->node.configured.insert(peer.id);
 }
-void Endpoint::accept_clients(const SessionOptions&, std::span<const Key32>) {}
+void Endpoint::accept_clients(const SessionOptions&, std::span<const Key32>, bool) {}
 void Endpoint::receive(Now, PathId, std::span<const DatagramView>, std::span<Verdict>) {}
 void Endpoint::segment_ready(Now, SessionId session) {
   s_->node.rung.push_back(session);

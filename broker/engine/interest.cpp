@@ -39,7 +39,7 @@ void Core::on_interest(std::uint32_t slot, const wire::InterestBody& body) {
       }
       break;
     case wire::InterestOp::add:
-      add_filter(d, body);
+      if (!deny_filter(slot, body)) add_filter(d, body);
       break;
     case wire::InterestOp::remove: {
       std::uint32_t before = kNil;

@@ -16,7 +16,8 @@ void Core::on_resume(std::uint32_t slot, const wire::ResumeBody& body) {
   Downstream& down = downstreams_[d];
   if (body.topic == 0 || body.topic > limits_.topics) return bad_control();
   const std::uint32_t topic = topic_alias(slot, body.topic);
-  if (topic >= kRefusedAlias) return bad_control();
+  if (topic >= kPastAlias) return bad_control();
+  if (deny_topic(d, kMaySubscribe, log_.name_of(topic))) return;
   std::uint32_t s = log_.find_stream(topic, body.publisher, body.incarnation);
   if (s == kNil) s = revive(topic, body.publisher, body.incarnation);
   // Asked by a broker that does not know the home: not mine, so not my answer. Asked by my client or leaf: I remember,

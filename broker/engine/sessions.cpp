@@ -127,6 +127,7 @@ void Core::session_up(const SessionEvent& event) {
   }
   if (down.incarnation != 0 && event.peer_incarnation != down.incarnation) new_incarnation(d, event.peer_incarnation);
   down.incarnation = event.peer_incarnation;
+  down.key = event.key;
   down.slot = slot;
   down.since_ns = down.progress_ns = now_.mono_ns;
   down.syncing = true;

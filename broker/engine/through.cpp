@@ -224,10 +224,11 @@ void Core::on_starved(std::uint32_t slot, const Incoming& in) {
   if (number_at(slot, data_lane(in.lane), in.number).serial != 0) return;  // refused already
   relieve_memory(in.length);
   const std::uint32_t s = stream_of(slot, in);
-  const bool of_none = s == kRefusedAlias;
+  const bool of_none = s == kRefusedAlias || s == kDeniedAlias;
   if (in.stage != Incoming::Stage::starved_long || downstreams_[slots_[slot].downstream].broker) return;
   if ((s >= kPastAlias && !of_none) || endpoint_.room_for_long(in.length)) return;  // it begins now
-  refuse(slot, in, of_none ? kNil : s, of_none ? RefuseReason::bad_topic : RefuseReason::memory_full);
+  const RefuseReason reason = s == kDeniedAlias ? RefuseReason::permission : RefuseReason::bad_topic;
+  refuse(slot, in, of_none ? kNil : s, of_none ? reason : RefuseReason::memory_full);
 }
 
 }  // namespace portolan::broker::core

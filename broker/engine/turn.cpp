@@ -57,6 +57,7 @@ Core::Core(const Limits& limits, const EngineConfig& config, Arena& arena)
   if (limits.message_bytes_max > (kEarlySegments - 1) * PTL_SEGMENT_PAYLOAD) through_bound_ = kThroughs;
   throughs_ = arena.take<Through>(through_bound_);
   through_numbers_ = arena.take<std::uint32_t>(std::size_t{through_bound_} * ds);
+  take_permissions(config.permissions, arena);
   for (const TopicRule& rule : config.topics) {
     char* text = arena.take<char>(rule.filter.size());
     if (text == nullptr || rules_ == nullptr) continue;
@@ -89,7 +90,7 @@ Core::Core(const Limits& limits, const EngineConfig& config, Arena& arena)
     const PeerRole role = downstreams_[p].role;
     downstreams_[p].dormant = p != hub_ && (role == PeerRole::standby || role == PeerRole::hub);
   }
-  endpoint_.accept_clients(config.client_sessions, config.allowed_clients);
+  endpoint_.accept_clients(config.client_sessions, config.allowed_clients, !permitted_all_);
   endpoint_.admit_explicitly();
   if (through_bound_ != 0) endpoint_.give_early();
   mine_ = {own_incarnation_, 0, 0};
@@ -233,6 +234,7 @@ void Core::push_event(const Event& event) {
 bool Core::poll_event(Event& out) {
   if (event_count_ == 0) return false;
   out = events_[event_head_];
+  denied_pending_ -= out.kind == EventKind::denied ? 1 : 0;
   event_head_ = (event_head_ + 1) % limits_.events;
   --event_count_;
   return true;

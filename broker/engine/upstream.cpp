@@ -26,6 +26,8 @@ void Core::on_data(std::uint32_t slot, Incoming& in) {
     put_number(slot, in.lane, in.number, kNil);
   } else if (s == kRefusedAlias) {
     refuse(slot, in, kNil, RefuseReason::bad_topic);
+  } else if (s == kDeniedAlias) {
+    refuse(slot, in, kNil, RefuseReason::permission);
   } else if (s != kNil && !awaits_cursor(s)) {
     admit(slot, in, s);
   } else if (!wait_for_stream(slot, in)) {

@@ -111,9 +111,10 @@ void Endpoint::configure_peer(const PeerConfig& config, const SessionOptions& op
   if (options.initiate) st.life.set(st.limits.sessions + at, 0);
 }
 
-void Endpoint::accept_clients(const SessionOptions& options, std::span<const Key32> allowed) {
+void Endpoint::accept_clients(const SessionOptions& options, std::span<const Key32> allowed, bool bind_keys) {
   State& st = *s_;
   st.clients_accepted = true;
+  st.binds_keys = bind_keys || !allowed.empty();
   st.client_options = options;
   st.allowed_count = static_cast<std::uint32_t>(std::min<std::size_t>(allowed.size(), st.allowed_capacity));
   std::copy_n(allowed.begin(), st.allowed_count, st.allowed);

@@ -68,6 +68,7 @@ struct SessionEvent {
   bool configured = false;  // a configured peer (broker), else a client that came
   DownReason reason = DownReason::none;
   std::uint64_t after = 0;  // the endpoint's own: messages that came before it
+  Key32 key{};              // the peer's static key
 };
 
 // A message to send on a data lane. The endpoint takes a reference of its own until it is acknowledged.
@@ -144,8 +145,8 @@ class Endpoint {
   // initiates). Before the first receive.
   void configure_peer(const PeerConfig& peer, const SessionOptions& options);
   // How sessions of clients that come by themselves are run; without this call strangers are refused. An empty
-  // allow-list admits every key (plain mode).
-  void accept_clients(const SessionOptions& options, std::span<const Key32> allowed);
+  // allow-list admits every key. With a list, or when told to, an identity stays bound to the key that first used it.
+  void accept_clients(const SessionOptions& options, std::span<const Key32> allowed, bool bind_keys = false);
 
   // The host's side. A call does bounded work; poll until nothing comes.
   void receive(Now now, PathId path, std::span<const DatagramView> datagrams, std::span<Verdict> verdicts);

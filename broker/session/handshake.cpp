@@ -264,7 +264,7 @@ Drop Endpoint::State::receive_init(PathId path, std::span<const std::uint8_t> pa
   KnownIdentity* who = identity_of(theirs.id, true);
   if (who == nullptr) return Drop::session_table_full;
   if (theirs.incarnation < who->incarnation) return Drop::old;
-  if (allowed_count != 0 && configured == kNil && who->incarnation != 0 && who->key != noise.peer()) {
+  if (binds_keys && configured == kNil && who->incarnation != 0 && who->key != noise.peer()) {
     return Drop::not_allowed;  // somebody else's identity
   }
   // Both tried at once: the attempt of the smaller id goes on, the other's is ignored.
@@ -286,7 +286,7 @@ Drop Endpoint::State::receive_init(PathId path, std::span<const std::uint8_t> pa
   }
   Session* s = take_session();
   if (s == nullptr) return Drop::session_table_full;
-  who->key = noise.peer();
+  who->key = s->peer_key = noise.peer();
   s->state = SessionState::responding;
   s->peer_slot = configured;
   s->path = path;
@@ -386,6 +386,7 @@ Drop Endpoint::State::receive_response(PathId path, std::span<const std::uint8_t
     noise.wipe();
     s.noise.wipe();
     take_keys(s, keys);
+    s.peer_key = peers[i].config.static_public;
     start_session(s);
     establish(s);
     return Drop::none;

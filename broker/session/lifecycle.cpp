@@ -179,6 +179,7 @@ void Endpoint::State::establish(Session& s) {
   event.uid = s.uid;
   event.configured = s.peer_slot != kNil;
   event.after = arrived;
+  event.key = s.peer_key;
   events.push(event);
   reschedule(s);
 }

@@ -491,13 +491,14 @@ TEST(Sealed, FragmentsMadeAgainAreTheSameBytesAndNoNonceSealsTwoTexts) {
       while (wire->send(side, i % 2 == 0 ? Lane::realtime : Lane::ordered, tile, i) != SendResult::ok) {
         wire->run_for(5 * kMs);
       }
-      wire->send(side, Lane::realtime, std::string(5'000, 'x'), 100 + i);  // in turn with the other: no run of one alone
+      wire->send(side, Lane::realtime, std::string(5'000, 'x'),
+                 100 + i);  // in turn with the other: no run of one alone
     }
     wire->run_for(2 * kMs);
   }
-  ASSERT_TRUE(wire->run_for(20'000 * kMs, [&] {
-    return std::min(wire->nodes[0]->got.size(), wire->nodes[1]->got.size()) >= 24;
-  })) << wire->nodes[0]->got.size() << ' ' << wire->nodes[1]->got.size();
+  ASSERT_TRUE(wire->run_for(20'000 * kMs,
+                            [&] { return std::min(wire->nodes[0]->got.size(), wire->nodes[1]->got.size()) >= 24; }))
+      << wire->nodes[0]->got.size() << ' ' << wire->nodes[1]->got.size();
   EXPECT_GT(again, 50u);
   EXPECT_EQ(recut, 5u);
   EXPECT_GE(wire->nodes[0]->endpoint->counters().segments_recut + wire->nodes[1]->endpoint->counters().segments_recut,

@@ -221,6 +221,7 @@ struct Session {
   std::uint64_t uid = 0;
   std::uint64_t peer = 0;
   std::uint32_t peer_incarnation = 0;
+  Key32 peer_key{};
   std::uint32_t peer_slot = kNil;  // configured peer
   PathId path;
   SessionOptions options;

@@ -57,6 +57,7 @@ struct Endpoint::State {
   Key32* allowed = nullptr;
   std::uint32_t allowed_count = 0, allowed_capacity = 0;
   bool clients_accepted = false;
+  bool binds_keys = false;
   SessionOptions client_options;
   bool draining = false;
   bool admits_explicitly = false;

@@ -129,6 +129,10 @@ void World::leaf(Node broker, Node hub, Node standby) {
   p.standby = standby;
 }
 
+void World::permit(Node client, std::string_view filter, std::uint8_t rights) {
+  permitted_.push_back({processes_[client]->identity.static_public, std::string(filter), rights});
+}
+
 void World::start_all() {
   if (started_) return;
   started_ = true;
@@ -167,6 +171,9 @@ void World::start(Process& p) {
     config.peers = peers;
     config.broker_sessions = config.client_sessions = session;
     config.client_sessions.idle_interval_ns = 500 * kMilli;
+    std::vector<Permission> permissions;
+    for (const Permitted& one : permitted_) permissions.push_back({one.key, one.filter, one.rights});
+    config.permissions = permissions;
     config.topics = std::span(rules).subspan(options_.brief.empty() ? 1 : 0);
     config.detach_ns = options_.detach_ns;
     config.detach_bytes = options_.detach_bytes;
@@ -423,6 +430,12 @@ std::uint64_t World::latest_delivery_ns(Node node) const {
 }
 bool World::subscribed(Node node, std::string_view filter) const {
   return processes_[node]->standing.contains(filter);
+}
+
+std::uint64_t World::denied(Node node, std::string_view name) const {
+  const auto& all = processes_[node]->denied;
+  const auto it = all.find(name);
+  return it == all.end() ? 0 : it->second;
 }
 
 void World::say(const Process& p, const std::string& text) const {

@@ -56,6 +56,8 @@ class World {
   Node broker(std::string name);
   Node client(Node home, std::string name);
   void leaf(Node broker, Node hub, Node standby);  // brokers that are no leaves mesh
+  // From the first one on clients may do only what they are permitted; before time runs.
+  void permit(Node client, std::string_view filter, std::uint8_t rights);
 
   // What applications do. Payloads follow from (topic, publisher, incarnation, sequence), so each can be checked.
   ClientEngine::Published publish(Node client, std::string_view topic, std::uint32_t bytes = 100,
@@ -102,6 +104,7 @@ class World {
   Oracle& oracle() { return oracle_; }
   std::uint64_t deliveries(Node client) const;
   bool subscribed(Node client, std::string_view filter) const;
+  std::uint64_t denied(Node node, std::string_view name) const;  // events of that, with the reason `permission`
   std::uint64_t latest_delivery_ns(Node client) const;
   std::string verdict();  // judges; empty when all held
   std::uint64_t trace_hash() const { return trace_; }
@@ -135,6 +138,12 @@ class World {
 
   std::uint64_t seed_;
   WorldOptions options_;
+  struct Permitted {
+    Key32 key{};
+    std::string filter;
+    std::uint8_t rights = 0;
+  };
+  std::vector<Permitted> permitted_;
   Network network_;
   Oracle oracle_;
   std::uint64_t now_ = kSecond;

@@ -30,6 +30,8 @@ const char* name_of(EventKind kind) {
       return "gap";
     case EventKind::detached:
       return "detached";
+    case EventKind::denied:
+      return "denied";
     case EventKind::peer_interest:
       return "peer_interest";
   }
@@ -208,6 +210,7 @@ void World::on_event(Process& p, const Event& e) {
                " code " + std::to_string(e.code) + " count " + std::to_string(e.count) + " peer " +
                std::to_string(e.peer));
   }
+  if (e.kind == EventKind::denied && e.code == static_cast<std::uint32_t>(RefuseReason::permission)) ++p.denied[topic];
   if (p.is_broker) {
     if (e.kind == EventKind::detached) {
       const auto is = [&](const auto& other) { return other->identity.id == e.peer && !other->replaced; };
@@ -228,6 +231,8 @@ void World::on_event(Process& p, const Event& e) {
       return oracle_.cursor(now_, p.node, topic, e.publisher, e.incarnation, e.first);
     case EventKind::gap:
       return oracle_.gap(now_, p.node, topic, e.publisher, e.incarnation, e.first, e.last, e.code);
+    case EventKind::denied:
+      return oracle_.unsubscribe(now_, p.node, topic);
     case EventKind::subscribed:
       p.standing.insert(topic);
       return oracle_.subscribed(now_, p.node, topic, e.count);

@@ -82,6 +82,7 @@ struct World::Process {
   std::vector<std::size_t> socket;  // datagrams held while paused
   std::map<std::string, std::uint64_t, std::less<>> sequences;
   std::set<std::string, std::less<>> standing;
+  std::map<std::string, std::uint64_t, std::less<>> denied;
   std::uint64_t deliveries = 0;
   std::uint64_t latest_delivery_ns = 0;
   std::map<Node, bool> connected;  // client: to each broker, as told to the oracle

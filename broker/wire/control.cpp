@@ -60,7 +60,8 @@ class Reader {
 };
 
 constexpr std::size_t kTopicFixed = 8, kStreamBytes = 48, kInterestFixed = 16, kSubscribedFixed = 16, kResumeBytes = 24,
-                      kDetachedBytes = 4, kGapBytes = 24, kBusyBytes = 20, kGoneBytes = 12, kAskBytes = 4;
+                      kDetachedBytes = 4, kGapBytes = 24, kBusyBytes = 20, kGoneBytes = 12, kAskBytes = 4,
+                      kDeniedFixed = 16;
 
 // A cursor: all before it came.
 bool valid_next(std::uint64_t sequence) {
@@ -107,6 +108,9 @@ bool valid(const BusyBody& b) {
 bool valid(const GoneBody& b) {
   return b.lane != PTL_LANE_CONTROL && b.lane < PTL_LANES;
 }
+bool valid(const DeniedBody& b) {
+  return b.reason != 0 && valid_filter(b.filter) && b.filter.size() <= kControlBytesMax - kDeniedFixed;
+}
 bool valid(const AskBody& b) {
   return b.what == kAskInterest || b.what == kAskCursors;
 }
@@ -118,6 +122,25 @@ std::uint64_t SubscribedBody::harbour(std::uint32_t index) const {
   std::uint64_t id = 0;
   Reader(encoded_ids.subspan(std::size_t{index} * 8)).get(id);
   return id;
+}
+
+std::size_t encode(const DeniedBody& b, std::span<std::uint8_t> out) {
+  if (!valid(b)) return 0;
+  return Writer(out)
+      .put(b.version)
+      .put(b.reason)
+      .put(std::uint16_t{0})
+      .put(static_cast<std::uint16_t>(b.filter.size()))
+      .put(b.filter)
+      .done();
+}
+bool decode(std::span<const std::uint8_t> in, DeniedBody& out) {
+  if (in.size() < kDeniedFixed || in.size() > kControlBytesMax) return false;
+  std::uint16_t reserved = 0, length = 0;
+  Reader r(in);
+  r.get(out.version).get(out.reason).get(reserved).get(length);
+  out.filter = r.rest();
+  return reserved == 0 && out.filter.size() == length && valid(out);
 }
 
 std::size_t encode(const TopicBody& b, std::span<std::uint8_t> out) {
@@ -312,6 +335,22 @@ bool filter_matches(std::string_view filter, std::string_view topic) {
     if (filter_ends) return false;
     filter.remove_prefix(f + 1);
     topic.remove_prefix(t + 1);
+  }
+}
+
+// Level by level; '+' stands for any one level, '#' for what is left, the level above included.
+bool filter_covers(std::string_view wide, std::string_view narrow) {
+  for (;;) {
+    if (wide == "#") return true;
+    const std::size_t w = wide.find('/');
+    const std::size_t n = narrow.find('/');
+    const std::string_view one = wide.substr(0, w), other = narrow.substr(0, n);
+    if (other == "#" || (one != "+" && one != other)) return false;
+    const bool wide_ends = w == std::string_view::npos;
+    if (n == std::string_view::npos) return wide_ends || wide.substr(w + 1) == "#";
+    if (wide_ends) return false;
+    wide.remove_prefix(w + 1);
+    narrow.remove_prefix(n + 1);
   }
 }
 

@@ -93,6 +93,12 @@ struct GoneBody {
   std::uint32_t last = 0;
 };
 
+struct DeniedBody {  // answers one INTEREST add
+  std::uint64_t version = 0;
+  std::uint32_t reason = 0;  // RefuseReason
+  std::string_view filter;
+};
+
 inline constexpr std::uint32_t kAskInterest = 1;
 inline constexpr std::uint32_t kAskCursors = 2;
 struct AskBody {
@@ -110,6 +116,7 @@ std::size_t encode(const GapBody& body, std::span<std::uint8_t> out);
 std::size_t encode(const BusyBody& body, std::span<std::uint8_t> out);
 std::size_t encode(const GoneBody& body, std::span<std::uint8_t> out);
 std::size_t encode(const AskBody& body, std::span<std::uint8_t> out);
+std::size_t encode(const DeniedBody& body, std::span<std::uint8_t> out);
 
 // False: not a body of this type (length, a reserved or enumerated field, a name): to be counted as bad_control.
 [[nodiscard]] bool decode(std::span<const std::uint8_t> in, TopicBody& out);
@@ -122,12 +129,14 @@ std::size_t encode(const AskBody& body, std::span<std::uint8_t> out);
 [[nodiscard]] bool decode(std::span<const std::uint8_t> in, BusyBody& out);
 [[nodiscard]] bool decode(std::span<const std::uint8_t> in, GoneBody& out);
 [[nodiscard]] bool decode(std::span<const std::uint8_t> in, AskBody& out);
+[[nodiscard]] bool decode(std::span<const std::uint8_t> in, DeniedBody& out);
 
 // Names. A topic is '/'-separated levels, none empty, without '+', '#' or control characters. In a filter a whole level
 // may be '+' (any one level) and the last may be '#' (that level's parent and everything below it, as in MQTT).
 bool valid_topic(std::string_view topic);
 bool valid_filter(std::string_view filter);
 bool filter_matches(std::string_view filter, std::string_view topic);  // both valid
+bool filter_covers(std::string_view wide, std::string_view narrow);    // `wide` matches whatever `narrow` does
 std::uint32_t depth_of(std::string_view name);                         // levels
 
 // An interest's digest is the XOR of this over its filters.

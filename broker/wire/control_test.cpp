@@ -211,5 +211,65 @@ TEST(Names, DigestTellsFilterAndReplayApart) {
   EXPECT_NE(filter_digest("a", 0), filter_digest("b", 0));
 }
 
+TEST(Control, AFilterCoversWhateverMatchesNoMore) {
+  struct Case {
+    const char* wide;
+    const char* narrow;
+    bool covers;
+  };
+  const Case cases[] = {
+      {"#", "#", true},        {"#", "a/+/c", true},     {"a/#", "a", true},       {"a/#", "a/b/c", true},
+      {"a/#", "a/#", true},    {"a/#", "a/+/#", true},   {"a/#", "#", false},      {"a/#", "+/b", false},
+      {"a/#", "ab/c", false},  {"a/+", "a/b", true},     {"a/+", "a/+", true},     {"a/+", "a/#", false},
+      {"a/+", "a", false},     {"a/+", "a/b/c", false},  {"+/b", "a/b", true},     {"+/b", "+/b", true},
+      {"+/b", "+/+", false},   {"a", "a", true},         {"a", "+", false},        {"a", "a/b", false},
+      {"a", "a/#", false},     {"+/#", "a", true},       {"+/#", "#", false},      {"+", "+/#", false},
+      {"a/b/#", "a/#", false}, {"a/+/c", "a/b/c", true}, {"a/+/c", "a/b/+", false}};
+  for (const Case& c : cases) EXPECT_EQ(filter_covers(c.wide, c.narrow), c.covers) << c.wide << " over " << c.narrow;
+  // Against what it means: over all topics of up to three levels of a small alphabet.
+  std::vector<std::string> topics, filters;
+  const std::string words[] = {"a", "b", "c"}, parts[] = {"a", "b", "+"};
+  for (const auto& x : words) {
+    topics.push_back(x);
+    for (const auto& y : words) {
+      topics.push_back(x + "/" + y);
+      for (const auto& z : words) topics.push_back(x + "/" + y + "/" + z);
+    }
+  }
+  filters.push_back("#");
+  for (const auto& x : parts) {
+    filters.insert(filters.end(), {x, x + "/#"});
+    for (const auto& y : parts) filters.insert(filters.end(), {x + "/" + y, x + "/" + y + "/#"});
+  }
+  for (const auto& wide : filters) {
+    for (const auto& narrow : filters) {
+      bool all = true;
+      for (const auto& t : topics) all = all && (!filter_matches(narrow, t) || filter_matches(wide, t));
+      // Four levels exist beyond these topics: only what ends in '#' reaches them.
+      if (narrow.ends_with("#") && !wide.ends_with("#")) all = false;
+      if (narrow == "#" && wide == "+/#") all = false;  // the same topics; but only '#' itself is held to cover '#'
+      EXPECT_EQ(filter_covers(wide, narrow), all) << wide << " over " << narrow;
+    }
+  }
+}
+
+TEST(Control, DeniedRoundTrips) {
+  DeniedBody in{7, 6, "a/+/#"};
+  std::uint8_t bytes[64];
+  const std::size_t n = encode(in, bytes);
+  ASSERT_EQ(n, 16u + 5);
+  DeniedBody out;
+  ASSERT_TRUE(decode({bytes, n}, out));
+  EXPECT_EQ(out.version, 7u);
+  EXPECT_EQ(out.reason, 6u);
+  EXPECT_EQ(out.filter, "a/+/#");
+  EXPECT_FALSE(decode({bytes, n - 1}, out));
+  EXPECT_FALSE(decode({bytes, 15}, out));
+  bytes[12] = 1;  // reserved
+  EXPECT_FALSE(decode({bytes, n}, out));
+  in.reason = 0;
+  EXPECT_EQ(encode(in, bytes), 0u);
+}
+
 }  // namespace
 }  // namespace portolan::broker::wire
