@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 #include <sodium/crypto_aead_chacha20poly1305.h>
+#include <sodium/crypto_stream_chacha20.h>
 
 #include <cstring>
 #include <string>
@@ -93,6 +94,30 @@ TEST(Noise, PublishedVector) {
             hex("62cdeeb172ad7ade7aa7d9e069da5790f12331bfa00177787a1d0810c67dc3b2b4"));
   EXPECT_EQ(transport(to_alice, 1, hex("457567656e2042f6686d20766f6e2042617765726b")),
             hex("029bead1b40992327044d409d9a1f3ad8f36c3c452775d557e18bbeb2e8dfcead32d514024"));
+}
+
+// Section 4.2: REKEY(k) is the first 32 bytes of ENCRYPT(k, 2^64 - 1, zerolen, 32 zeros); ChaChaPoly's nonce is 32 zero
+// bits and the counter, little-endian (12.3), and the cipher alone makes those bytes: block 1 of its key stream.
+TEST(Noise, TheNextPhaseIsMadeOfItsRekey) {
+  Key32 secret = key("000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f");
+  Key32 expected{};
+  const std::uint8_t nonce[12] = {0, 0, 0, 0, 255, 255, 255, 255, 255, 255, 255, 255};
+  crypto_stream_chacha20_ietf_xor_ic(expected.data(), expected.data(), expected.size(), nonce, 1, secret.data());
+  DirectionKeys first, second, other;
+  next_phase(secret, 7, 9, first);
+  EXPECT_EQ(secret, expected);
+  Key32 again = secret;
+  next_phase(secret, 7, 9, second);
+  EXPECT_NE(secret, expected);
+  EXPECT_NE(first.tag, second.tag);
+  EXPECT_NE(first.packet, second.packet);
+  EXPECT_NE(first.segment, second.segment);
+  EXPECT_NE(first.packet, first.segment);
+  next_phase(again, 9, 7, other);  // another session of the same secret
+  EXPECT_EQ(again, secret);
+  EXPECT_NE(other.tag, second.tag);
+  EXPECT_NE(other.packet, second.packet);
+  EXPECT_NE(other.segment, second.segment);
 }
 
 struct Pair {

@@ -29,7 +29,8 @@ std::array<std::uint8_t, N> array(const std::string& text) {
 }
 
 const char kSunscreen[] =
-    "Ladies and Gentlemen of the class of '99: If I could offer you only one tip for the future, sunscreen would be it.";
+    "Ladies and Gentlemen of the class of '99: If I could offer you only one tip for the future, sunscreen would be "
+    "it.";
 
 Bytes sunscreen() {
   return {kSunscreen, kSunscreen + std::strlen(kSunscreen)};

@@ -413,6 +413,8 @@ bool Endpoint::stats(SessionId session, SessionStats& out) const {
   out.rate_bps = s->rate.rate_bps();
   out.peer_bytes = s->peer_received.bytes;
   out.peer_ce_marks = s->peer_received.ce_marks;
+  out.send_phase = s->send_phase;
+  out.receive_phase = s->keys_in.phase;
   return true;
 }
 

@@ -31,6 +31,8 @@ struct SessionOptions {
   std::uint32_t fragment_bytes = PTL_FRAGMENT_DEFAULT;
   bool ecn = true;                    // datagrams say that queues may mark rather than drop them
   std::uint32_t modes = kModeSealed;  // allowed here, enum Mode; sealed where both ends allow both
+  // What is sent gets new keys when any of these is passed (the hour: RFC 4253, 9); 0: not for that.
+  std::uint64_t rekey_packets = 1ull << 32, rekey_bytes = 1ull << 36, rekey_ns = 3'600'000'000'000;
 };
 
 // What the other side said of itself in the handshake.
@@ -53,9 +55,10 @@ struct SessionStats {
   std::uint64_t size_probes = 0;     // sent, and answered
   std::uint64_t size_answers = 0;
   std::uint64_t size_falls = 0, size_rises = 0;
-  std::uint64_t rate_bps = 0;       // what it is sent at, at most, now
-  std::uint64_t peer_bytes = 0;     // datagram bytes that the peer says have come
-  std::uint32_t peer_ce_marks = 0;  // of them with a CE mark
+  std::uint64_t rate_bps = 0;                       // what it is sent at, at most, now
+  std::uint64_t peer_bytes = 0;                     // datagram bytes that the peer says have come
+  std::uint32_t peer_ce_marks = 0;                  // of them with a CE mark
+  std::uint32_t send_phase = 0, receive_phase = 0;  // key phases, counted from 0
 };
 
 struct SessionEvent {
@@ -125,6 +128,7 @@ struct EndpointCounters {
   std::uint64_t messages_in = 0, messages_out = 0;
   std::uint64_t repair_datagrams = 0, repair_bytes = 0, spurious_repairs = 0, packets_lost = 0;
   std::uint64_t segments_recut = 0;
+  std::uint64_t rekeys = 0;  // of what is sent here
   std::uint64_t size_probes_out = 0, path_narrower = 0, path_wider = 0;
   std::uint64_t grants_given[PTL_CLASSES] = {}, grants_taken_back[PTL_CLASSES] = {};
   std::uint64_t gone_packets = 0;   // missing here, and told by the peer that it holds their content no longer

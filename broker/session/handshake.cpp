@@ -318,6 +318,9 @@ void Endpoint::State::take_keys(Session& s, const SessionKeys& keys) {
   s.keys_in = {keys.receive_secret, {keys.receive, {}}, {true, false}, 0};
   s.keys_out = {keys.send_secret, {keys.send, {}}, {true, false}, 0};
   s.send_phase = 0;
+  s.phase_packet = 1;
+  s.phase_bytes = 0;
+  s.phase_since_ns = now.mono_ns;
   s.uid = keys.uid;
 }
 

@@ -266,7 +266,7 @@ Drop Endpoint::State::admit_control(Session& s, const ptl_record& record, std::s
   return Drop::none;
 }
 
-// Segment credit is the endpoint's own affair; everything else is the engine's.
+// Segment credit and key phases are the endpoint's own affair; everything else is the engine's.
 void Endpoint::State::hand_up_control(Session& s, std::uint32_t at) {
   const InItem item = items[at];
   if (item.topic >= PTL_C_WANT && item.topic <= PTL_C_ABANDON) {
@@ -276,6 +276,16 @@ void Endpoint::State::hand_up_control(Session& s, std::uint32_t at) {
     bodies.drop(item.body);
     items.give(at);
     if (!fits || !take_segment_control(s, item.topic, {body, item.length})) count(Drop::bad_control);
+    return;
+  }
+  if (item.topic == PTL_C_KEY) {
+    std::uint8_t body[8];
+    const bool fits = item.length == sizeof body;
+    if (fits) bodies.copy(item.body, body, item.length);
+    bodies.drop(item.body);
+    items.give(at);
+    // A peer whose phases are not mine could not be understood much longer.
+    if (!fits || !receive_key(s, body)) end_session(s, DownReason::local, true);
     return;
   }
   if (item.topic == PTL_C_BUSY && item.length >= 16) {

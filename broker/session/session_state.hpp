@@ -229,7 +229,10 @@ struct Session {
   Token reset_token{};
   bool sealed = false;
   PhaseKeys keys_in, keys_out;
-  std::uint32_t send_phase = 0;  // of keys_out: what leaves now is tagged and sealed under it
+  std::uint32_t send_phase = 0;    // of keys_out: what leaves now is tagged and sealed under it
+  std::uint32_t key_number = 0;    // the control message that announced the newest phase
+  std::uint64_t phase_packet = 1;  // the first packet of send_phase
+  std::uint64_t phase_bytes = 0, phase_since_ns = 0;
 
   // Handshake.
   std::uint64_t nonce = 0;

@@ -1,6 +1,6 @@
 // What an Endpoint is made of. Internal to broker/session/: the functions are spread over files by idea (lifecycle,
-// handshake, receive, path_probe, acknowledge, transmit, timers, segments_in, segments_out, grants); all state is here,
-// in the Arena.
+// handshake, key_phases, receive, path_probe, acknowledge, transmit, timers, segments_in, segments_out, grants); all
+// state is here, in the Arena.
 #pragma once
 
 #include "broker/crypto/cookie.hpp"
@@ -200,6 +200,13 @@ struct Endpoint::State {
   void reschedule(Session& s);
   std::uint64_t resort_due(const Session& s) const;
   void tick();
+
+  // key_phases.cpp
+  void service_keys(Session& s);
+  bool may_rekey(const Session& s) const;
+  bool old_phase_open(Session& s);
+  bool tell_key(Session& s, std::uint32_t what, std::uint32_t phase);
+  bool receive_key(Session& s, std::span<const std::uint8_t> body);
 
   // segments_out.cpp
   void enqueue_long(Session& s, std::uint32_t entry);

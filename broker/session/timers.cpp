@@ -17,6 +17,7 @@ void Endpoint::State::service(Session& s) {
   const auto last_ticket = std::max(s.classes_out[PTL_SMALL].next_ticket, s.classes_out[PTL_LARGE].next_ticket);
   if (s.out.next() > kLastPacket || last_ticket > kLastTicket) return end_session(s, DownReason::exhausted, true);
   if (s.in.service(now.mono_ns, s.rtt.answer())) ask_ack(s, 0);
+  service_keys(s);
   if (resort_due(s) <= now.mono_ns) {
     // One packet, the oldest: it brings an answer, and the answer says the rest.
     std::uint64_t oldest = 0;

@@ -76,6 +76,7 @@ void Endpoint::State::finish(Session& s, Transmit& out, std::uint32_t buffer, st
     close_payload(s, data, frame);
   }
   set_frame_tag(s.keys_out.of((frame.flags & PTL_F_KEY_PHASE) != 0).tag, data);
+  s.phase_bytes += bytes;
   s.pacer.charge(now.mono_ns, bytes, s.waited ? s.waiting_since_ns : now.mono_ns);
   out.path = s.path;
   out.parts[0] = {data, bytes};
