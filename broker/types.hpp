@@ -160,12 +160,13 @@ enum class EventKind : std::uint8_t {
   cursor = 3,        // topic, publisher, incarnation, first; code = 1 subscribed, 2 by ALIAS
   accepted = 4,
   refused = 5,
-  received = 6,       // topic, publisher (self), incarnation, first..last sequences; code = RefuseReason
-  gap = 7,            // topic, publisher, incarnation, first..last (~0: open-ended), code = GapReason
-  detached = 8,       // broker: peer was detached by me; client: I was detached; code = reason
-  peer_interest = 9,  // broker: a peer's interest is complete
-  denied = 10         // what a key may not: topic (broker, count = 1 publish) or filter (count = 2 subscribe), code =
-                      // RefuseReason; broker: peer
+  received = 6,         // topic, publisher (self), incarnation, first..last sequences; code = RefuseReason
+  gap = 7,              // topic, publisher, incarnation, first..last (~0: open-ended), code = GapReason
+  detached = 8,         // broker: peer was detached by me; client: I was detached; code = reason
+  peer_interest = 9,    // broker: a peer's interest is complete
+  denied = 10,          // what a key may not: topic (broker, count = 1 publish) or filter (count = 2 subscribe), code =
+                        // RefuseReason; broker: peer
+  session_refused = 11  // there was none: peer, peer_incarnation, code = DownReason; told at each attempt
 };
 struct Event {
   EventKind kind{};

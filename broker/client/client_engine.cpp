@@ -199,10 +199,10 @@ void ClientEngine::State::control(const Incoming& in) {
 
 void ClientEngine::State::session_event(const SessionEvent& event) {
   const bool up = event.kind == SessionEvent::Kind::up;
-  const bool refused = event.kind == SessionEvent::Kind::refused;  // there was none: told as an end without a uid
+  const bool refused = event.kind == SessionEvent::Kind::refused;
   if (!up && !refused && event.session != c.session) return;
   OutputQueue::Item item;
-  item.kind = up ? EventKind::session_up : EventKind::session_down;
+  item.kind = up ? EventKind::session_up : refused ? EventKind::session_refused : EventKind::session_down;
   item.peer = event.peer;
   item.peer_incarnation = event.peer_incarnation;
   item.extra = event.uid;

@@ -158,6 +158,8 @@ class Client : public ::testing::Test {
         return "detached";
       case EventKind::denied:
         return "denied";
+      case EventKind::session_refused:
+        return "session_refused";
       case EventKind::peer_interest:
         return "?";
     }

@@ -8,6 +8,7 @@
 #include "broker/crypto/crc32c.hpp"
 #include "broker/crypto/noise.hpp"
 #include "broker/crypto/random.hpp"
+#include "broker/crypto/seal.hpp"
 #include "broker/crypto/siphash.hpp"
 
 namespace portolan::broker {
@@ -31,6 +32,43 @@ void crc(benchmark::State& state) {
 }
 BENCHMARK(crc<crc32c>)->Arg(256)->Arg(1280)->Arg(65536);
 BENCHMARK(crc<crc32c_table>)->Arg(1280);
+
+void seal(benchmark::State& state) {
+  const Key32 key{1, 2, 3};
+  std::vector<std::uint8_t> bytes(static_cast<std::size_t>(state.range(0)), 0x5A);
+  const std::uint8_t header[PTL_SEALED_HEADER_BYTES] = {};
+  std::uint8_t authenticator[kSealBytes];
+  std::uint64_t packet = 0;
+  for (auto _ : state) {
+    seal_in_place(key, packet_nonce(++packet), header, bytes, authenticator);
+    benchmark::DoNotOptimize(authenticator);
+  }
+  state.SetBytesProcessed(state.iterations() * state.range(0));
+}
+BENCHMARK(seal)->Arg(16)->Arg(256)->Arg(1280)->Arg(65536);
+
+void open(benchmark::State& state) {
+  const Key32 key{1, 2, 3};
+  std::vector<std::uint8_t> bytes(static_cast<std::size_t>(state.range(0)), 0x5A), out(bytes.size());
+  std::uint8_t authenticator[kSealBytes];
+  seal_in_place(key, packet_nonce(1), {}, bytes, authenticator);
+  for (auto _ : state) {
+    if (!open_sealed(key, packet_nonce(1), {}, bytes, authenticator, out.data())) state.SkipWithError("not opened");
+  }
+  state.SetBytesProcessed(state.iterations() * state.range(0));
+}
+BENCHMARK(open)->Arg(256)->Arg(1280)->Arg(65536);
+
+void seal_again(benchmark::State& state) {  // one fragment of a segment, by seeking
+  const Key32 key{1, 2, 3};
+  std::vector<std::uint8_t> bytes(1'280, 0x5A);
+  for (auto _ : state) {
+    seal_part(key, segment_nonce(1, 7), 12'800, bytes);
+    benchmark::DoNotOptimize(bytes.data());
+  }
+  state.SetBytesProcessed(state.iterations() * 1'280);
+}
+BENCHMARK(seal_again);
 
 void handshake(benchmark::State& state) {  // both sides
   Random random(Entropy{}, 1);

@@ -1,6 +1,6 @@
-// Sealing: ChaCha20-Poly1305 as in RFC 8439 (libsodium's IETF construction), in place, with the authenticator apart; and
-// any part of the sealed bytes made again by seeking the cipher, so that what is sent need be stored only as plaintext.
-// No allocation, no randomness: the caller answers for nonces (PROTOCOL.md "Sealing"). Any thread.
+// Sealing: ChaCha20-Poly1305 as in RFC 8439 (libsodium's IETF construction), in place, with the authenticator apart;
+// and any part of the sealed bytes made again by seeking the cipher, so that what is sent need be stored only as
+// plaintext. No allocation, no randomness: the caller answers for nonces (PROTOCOL.md "Sealing"). Any thread.
 #pragma once
 
 #include <cstdint>
@@ -27,7 +27,8 @@ void seal_in_place(const Key32& key, const SealNonce& nonce, std::span<const std
 // False: not what was sealed; then `out` (as long as `sealed`, the same place or another) holds nothing of use.
 bool open_sealed(const Key32& key, const SealNonce& nonce, std::span<const std::uint8_t> header,
                  std::span<const std::uint8_t> sealed, const std::uint8_t* authenticator, std::uint8_t* out);
-// Seals (or opens) without judging: `text` begins `from` bytes into what seal_in_place sealed, a multiple of kSealBlock.
+// Seals (or opens) without judging: `text` begins `from` bytes into what seal_in_place sealed, a multiple of
+// kSealBlock.
 void seal_part(const Key32& key, const SealNonce& nonce, std::uint32_t from, std::span<std::uint8_t> text);
 
 }  // namespace portolan::broker

@@ -54,6 +54,7 @@ Expected<void> BrokerHost::build(const Config& config) {
   engine.broker_sessions.idle_interval_ns = config.heartbeat_brokers_ns;
   engine.broker_sessions.rate_bps = config.rate_bps;
   engine.broker_sessions.fragment_bytes = config.fragment_bytes;
+  engine.broker_sessions.modes = broker::kModePlain;
   engine.client_sessions = engine.broker_sessions;
   engine.client_sessions.idle_interval_ns = config.heartbeat_clients_ns;
   for (const Topic& topic : config.topics) filters_.push_back(topic.filter);
@@ -127,7 +128,8 @@ void BrokerHost::tell(const broker::Event& event) {
   const bool session = event.kind == EventKind::session_up || event.kind == EventKind::session_down;
   if (event.kind == EventKind::session_up) ++sessions_;
   if (event.kind == EventKind::session_down && sessions_ > 0) --sessions_;
-  if (!session && event.kind != EventKind::detached && event.kind != EventKind::peer_interest) return;
+  const bool refusal = event.kind == EventKind::denied || event.kind == EventKind::session_refused;
+  if (!session && !refusal && event.kind != EventKind::detached && event.kind != EventKind::peer_interest) return;
   if (!session_lines_.admit(loop_.now().mono_ns)) return;
   switch (event.kind) {
     case EventKind::session_up:
@@ -143,6 +145,14 @@ void BrokerHost::tell(const broker::Event& event) {
       break;
     case EventKind::detached:
       log_(Level::warning, "detached", {{"peer", event.peer}, {"reason", event.code}});
+      break;
+    case EventKind::denied:
+      log_(Level::warning, event.count == broker::kMayPublish ? "publishing denied" : "subscription denied",
+           {{"peer", event.peer}, {"topic", std::string_view(event.topic.data(), event.topic.size())}});
+      break;
+    case EventKind::session_refused:
+      log_(Level::warning, "session refused",
+           {{"peer", event.peer}, {"reason", reason_of(static_cast<broker::DownReason>(event.code))}});
       break;
     case EventKind::peer_interest:
       log_(Level::debug, "interest complete", {{"peer", event.peer}});
@@ -195,8 +205,8 @@ void BrokerHost::say_totals() {
 }
 
 const char* reason_of(broker::DownReason reason) {
-  constexpr const char* kNames[] = {"none",  "timeout",   "reset",   "closed", "replaced", "handshake failed",
-                                    "local", "exhausted", "tampered"};
+  constexpr const char* kNames[] = {"none",  "timeout",   "reset",    "closed",      "replaced", "handshake failed",
+                                    "local", "exhausted", "tampered", "mode refused"};
   const auto i = static_cast<std::size_t>(reason);
   return i < std::size(kNames) ? kNames[i] : "unknown";
 }

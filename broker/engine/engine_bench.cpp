@@ -50,13 +50,14 @@ Limits limits_for(std::uint32_t clients) {
 
 class Rig {
  public:
-  explicit Rig(std::uint32_t subscribers) {
+  explicit Rig(std::uint32_t subscribers, std::uint32_t modes = kModePlain) {
     const Limits l = limits_for(subscribers + 1);
     const TopicRule rule{"#", Lane::realtime, 1'000'000, 0};
     EngineConfig config;
     config.identity = identity_of(0);
     config.topics = {&rule, 1};
     config.broker_sessions.rate_bps = config.client_sessions.rate_bps = 100'000'000'000;
+    config.broker_sessions.modes = config.client_sessions.modes = modes;
     // Not value-initialised: a page that nobody uses is not to cost anything.
     broker_memory_.reset(new std::uint8_t[Engine::bytes_needed(l)]);
     broker_ = std::make_unique<Engine>(l, config, std::span(broker_memory_.get(), Engine::bytes_needed(l)));
@@ -69,6 +70,7 @@ class Rig {
       c.entropy.seed[1] = static_cast<std::uint8_t>(i >> 8);
       c.broker = {config.identity.id, config.identity.static_public, path_of(0)};
       c.session.rate_bps = 100'000'000'000;
+      c.session.modes = modes;
       memories_.emplace_back(new std::uint8_t[bytes]);
       clients_.push_back(std::make_unique<ClientEngine>(small, c, std::span(memories_.back().get(), bytes)));
       if (i > 0) clients_.back()->subscribe(now(), "a/#", ReplayMode::none);

@@ -158,10 +158,9 @@ void Core::session_up(const SessionEvent& event) {
   push_event(up);
 }
 
-// There was none: told as the end of a session without a uid.
 void Core::session_refused(const SessionEvent& event) {
   Event refused;
-  refused.kind = EventKind::session_down;
+  refused.kind = EventKind::session_refused;
   refused.peer = event.peer;
   refused.peer_incarnation = event.peer_incarnation;
   refused.code = static_cast<std::uint32_t>(event.reason);

@@ -28,13 +28,13 @@ enum Who : std::size_t { kHonest = 0, kTarget = 1, kLiar = 2, kNodes = 3 };
 
 class Siege {
  public:
-  explicit Siege(Input& in) : in_(in) {
+  Siege(Input& in, std::uint32_t modes) : in_(in), sealed_(modes == kModeSealed) {
     const Limits limits = small_limits();
     wire_.delay_ns = 2 * kMs;
     for (std::uint64_t id = 1; id <= kNodes; ++id) wire_.add(id, limits);
     SessionOptions options;
     options.rate_bps = 100'000'000;
-    options.modes = kModePlain;
+    options.modes = modes;
     options.idle_interval_ns = 500 * kMs;
     at(kTarget).configure_peer(wire_.nodes[kHonest]->as_peer(), options);
     at(kTarget).accept_clients(options, {});
@@ -320,15 +320,19 @@ class Siege {
 
   void tag_and_inject(std::vector<std::uint8_t> bytes, ptl_frame frame, bool trailer) {
     const std::size_t payload = bytes.size() - PTL_FRAME_BYTES;
-    if (trailer && payload >= PTL_TRAILER_BYTES) {
+    DirectionKeys keys;
+    if (!at(kLiar).keys_for_test(wire_.nodes[kLiar]->up, keys)) return;
+    if (trailer && payload >= PTL_TRAILER_BYTES && sealed_) {
+      put(bytes.data(), frame);
+      frame.crc =
+          session::seal_packet(keys.packet, bytes.data(), static_cast<std::uint32_t>(payload - PTL_TRAILER_BYTES));
+    } else if (trailer && payload >= PTL_TRAILER_BYTES) {
       frame.crc = session::seal_payload(bytes.data() + PTL_FRAME_BYTES,
                                         static_cast<std::uint32_t>(payload - PTL_TRAILER_BYTES));
     } else {
       frame.crc = crc32c({bytes.data() + PTL_FRAME_BYTES, payload});
     }
     put(bytes.data(), frame);
-    DirectionKeys keys;
-    if (!at(kLiar).keys_for_test(wire_.nodes[kLiar]->up, keys)) return;
     set_frame_tag(keys.tag, bytes.data());
     inject(kTarget, wire_.nodes[kLiar]->address, std::move(bytes));
     run(kMs / 4);
@@ -344,11 +348,21 @@ class Siege {
     return nullptr;
   }
 
+  // What the liar itself has sealed, as it was before.
+  void open_own(std::vector<std::uint8_t>& bytes, const ptl_frame& frame) {
+    DirectionKeys keys;
+    if (!sealed_ || frame.ticket != 0 || !at(kLiar).keys_for_test(wire_.nodes[kLiar]->up, keys)) return;
+    std::vector<std::uint8_t> plain(bytes.size());
+    if (session::open_packet(keys.packet, bytes, plain.data()) != Drop::none) return;  // of a former session
+    std::copy_n(plain.begin(), bytes.size() - PTL_FRAME_BYTES - PTL_TRAILER_BYTES, bytes.begin() + PTL_FRAME_BYTES);
+  }
+
   void lie_in_place() {
     const Captured* c = of_the_liar();
     if (c == nullptr) return;
     auto bytes = c->bytes;
     auto frame = get<ptl_frame>(bytes.data());
+    open_own(bytes, frame);
     const std::uint8_t what = in_.byte();
     if ((what & 1) == 0) frame.packet += 1 + in_.byte();  // not a replay
     if ((what & 2) != 0) frame.ticket += in_.byte() - 128u;
@@ -418,6 +432,7 @@ class Siege {
   }
 
   Input& in_;
+  bool sealed_;
   Wire wire_;
   std::array<Book, 2> books_;
   std::array<SessionId, kNodes> up_{kNil, kNil, kNil};
@@ -437,7 +452,9 @@ class Siege {
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace portolan::broker::fuzz;
-  Input in(data, size);
-  Siege(in).play();
+  for (const std::uint32_t mode : {portolan::broker::kModePlain, portolan::broker::kModeSealed}) {
+    Input in(data, size);
+    Siege(in, mode).play();
+  }
   return 0;
 }

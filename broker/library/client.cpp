@@ -158,6 +158,8 @@ void Client::State::tell(const broker::Event& e) {
     case EventKind::detached:
       handler.on_detached(e.code);
       break;
+    case EventKind::denied:
+    case EventKind::session_refused:
     case EventKind::peer_interest:
       break;
   }
@@ -208,6 +210,7 @@ std::unique_ptr<Client> Client::connect(const Options& options, Handler& handler
   config.session.idle_interval_ns = options.heartbeat_ns;
   config.session.rate_bps = options.rate_bps;
   config.session.fragment_bytes = options.fragment_bytes;
+  config.session.modes = broker::kModePlain;
   state->arena_bytes = broker::ClientEngine::bytes_needed(limits);
   state->arena = mmap(nullptr, state->arena_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (state->arena == MAP_FAILED) return refuse(Exit::cannot, std::string("no memory: ") + std::strerror(errno));

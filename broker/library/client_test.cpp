@@ -23,6 +23,7 @@ class Broker : public udp::GuestOf<broker::Engine> {
     broker::EngineConfig config;
     config.identity = broker::plain_identity(1, 1);
     config.entropy.seed[0] = 7;
+    config.client_sessions.modes = broker::kModePlain;
     rule_.filter = "#";
     rule_.retain_ns = 5'000'000'000;
     rule_.retain_bytes = 1u << 20;

@@ -359,6 +359,52 @@ TEST(Handshake, AnAddressChangeCountsOnlyOnceTheProbeIsAnswered) {
   EXPECT_EQ(a.got[1].bytes, "moved");
 }
 
+// Whoever captures packets and sends them from a victim's address: the challenges that follow are, at any moment, no
+// more bytes than came from there, and nothing else goes there.
+TEST(Handshake, AnUnprovenAddressIsSentNoMoreThanCameFromIt) {
+  for (const std::uint32_t stolen_most : {1u, 2u, 7u, 1'000u}) {
+    auto wire = make_pair(5 * kMs);
+    wire->run_for(300 * kMs);
+    Node& b = *wire->nodes[1];
+    const PathId victim{{77, 1, 0}};
+    std::vector<std::vector<std::uint8_t>> captured;
+    std::uint64_t in = 0, out = 0, challenges = 0, stolen = 0;
+    bool only_probes = true;
+    wire->fate = [&](Wire::Packet& p) {
+      if (p.from != 0 || stolen + captured.size() >= stolen_most) return;
+      captured.push_back(p.bytes);
+      p.copies = 0;
+    };
+    wire->stray = [&](std::size_t from, const Transmit& t) {
+      only_probes = only_probes && from == 1 && type_of(get<ptl_frame>(t.parts[0].data())) == PTL_PROBE;
+      out += t.bytes;
+      ++challenges;
+      EXPECT_LE(out, in);
+    };
+    for (std::uint64_t i = 0; i < 300; ++i) {
+      wire->send(0, Lane::realtime, "x", i);
+      wire->send(1, Lane::realtime, "y", i);
+      for (int ms = 0; ms < 7; ++ms) {  // before anything newer arrives
+        wire->run_for(kMs);
+        for (const auto& bytes : captured) {
+          in += bytes.size();
+          ++stolen;
+          wire->inject(1, victim, bytes);
+        }
+        captured.clear();
+      }
+    }
+    wire->run_for(2'000 * kMs);
+    EXPECT_TRUE(only_probes);
+    EXPECT_GE(challenges, 1u) << stolen_most;
+    EXPECT_EQ(b.events.size(), 1u);
+    if (stolen_most < 10) {
+      EXPECT_EQ(b.got.size(), 300u);
+    }
+    EXPECT_EQ(wire->nodes[0]->got.size(), 300u);  // what b sends goes where it always went
+  }
+}
+
 TEST(Handshake, AnUnknownVersionIsAnsweredWithinLimits) {
   auto wire = make_pair();
   wire->run_for(200 * kMs);

@@ -72,7 +72,7 @@ Verdict Endpoint::State::receive_one(PathId path, const DatagramView& datagram) 
   s.bytes_received += datagram.bytes;
   if (datagram.ecn == kEcnMarked) ++s.ce_marks;
   if (s.state == SessionState::responding) establish(s);
-  path_seen(s, path, frame.packet);
+  path_seen(s, path, frame.packet, datagram.bytes);
   const SessionId handle = s.handle;
   switch (type) {
     case PTL_DATA:
@@ -330,9 +330,17 @@ void Endpoint::State::credit_freed(Session& s, std::uint32_t bytes) {
 }
 
 // An authenticated packet from another path proves nothing about who answers there: challenge it first.
-void Endpoint::State::path_seen(Session& s, PathId path, std::uint64_t packet) {
-  if (path == s.path || packet <= s.in.largest() || s.state != SessionState::up) return;
-  if (s.probe_nonce != 0 && s.probe_path == path) return;
+// Until it answers it is sent no more bytes than came from it.
+void Endpoint::State::path_seen(Session& s, PathId path, std::uint64_t packet, std::uint32_t bytes) {
+  if (path == s.path || s.state != SessionState::up) return;
+  if (s.probe_nonce != 0 && s.probe_path == path) {
+    s.probe_room += bytes;
+    if (s.probe_due_ns == kNever) s.probe_due_ns = std::max(now.mono_ns, s.probe_next_ns);
+    return;
+  }
+  if (packet <= s.in.largest()) return;
+  s.probe_room = bytes;
+  s.probe_next_ns = now.mono_ns;
   s.probe_path = path;
   s.probe_nonce = random.next() | 1;
   s.probe_tries = 0;

@@ -1,5 +1,5 @@
 // What a session costs in CPU: both ends of a pair and the test wire between them (its copies and maps included, so
-// these are upper bounds), in plain mode. Run: session_bench
+// these are upper bounds), plain (/1) and sealed (/2). Run: session_bench
 #include <benchmark/benchmark.h>
 
 #include "broker/session/test_wire.hpp"
@@ -10,7 +10,7 @@ namespace {
 constexpr std::uint64_t kMs = 1'000'000;
 
 void messages(benchmark::State& state, std::size_t bytes, int batch, std::uint64_t pause_ns) {
-  auto wire = make_pair(kMs);
+  auto wire = make_pair(kMs, 0, Limits::sim_client(), kPairIdleNs, static_cast<std::uint32_t>(state.range(0)));
   wire->run_for(200 * kMs);
   Node& b = *wire->nodes[1];
   b.keep_bytes = false;
@@ -37,9 +37,9 @@ void BM_ShortOneByOne(benchmark::State& state) {
 void BM_Tile64KiB(benchmark::State& state) {
   messages(state, 65'536, 1, 5 * kMs);
 }
-BENCHMARK(BM_ShortInBatchesOf50);
-BENCHMARK(BM_ShortOneByOne);
-BENCHMARK(BM_Tile64KiB);
+BENCHMARK(BM_ShortInBatchesOf50)->Arg(kModePlain)->Arg(kModeSealed);
+BENCHMARK(BM_ShortOneByOne)->Arg(kModePlain)->Arg(kModeSealed);
+BENCHMARK(BM_Tile64KiB)->Arg(kModePlain)->Arg(kModeSealed);
 
 void BM_Handshake(benchmark::State& state) {
   for (auto _ : state) {

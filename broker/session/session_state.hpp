@@ -281,6 +281,8 @@ struct Session {
   PathId probe_path;
   std::uint64_t probe_nonce = 0, probe_due_ns = kNever;
   std::uint32_t probe_tries = 0;
+  std::uint64_t probe_room = 0;     // bytes that came from there, less those sent there: an unproven path gets no more
+  std::uint64_t probe_next_ns = 0;  // not before, however much comes
   bool answer_probe = false;
   PathId answer_path;
   std::uint64_t answer_nonce = 0;

@@ -145,7 +145,7 @@ struct Endpoint::State {
   Drop receive_probe(Session& s, PathId path, const session::ProbeBody& body, std::uint32_t frame_bytes);
   void credit_freed(Session& s, std::uint32_t bytes);
   std::uint64_t credit_offer(const Session& s) const;
-  void path_seen(Session& s, PathId path, std::uint64_t packet);
+  void path_seen(Session& s, PathId path, std::uint64_t packet, std::uint32_t bytes);
   bool take_segment_control(Session& s, std::uint32_t control, std::span<const std::uint8_t> body);
 
   TopicRepair* topic_repairs = nullptr;  // by topic alias of mine, the last: all beyond the table

@@ -119,6 +119,7 @@ struct Wire {
   std::multimap<std::uint64_t, Flight> flights;
   std::function<void(Packet&)> fate;
   std::function<void(std::size_t, const DatagramView&, const Verdict&)> seen;
+  std::function<void(std::size_t, const Transmit&)> stray;  // sent to where no node is
   std::uint64_t turns = 0;
 
   Now now() const { return {now_ns, static_cast<std::int64_t>(now_ns)}; }
@@ -187,7 +188,10 @@ struct Wire {
       const std::size_t to = index_of(out.path);
       ++sent[i];
       sent_bytes[i] += bytes.size();
-      if (to == nodes.size()) continue;
+      if (to == nodes.size()) {
+        if (stray) stray(i, out);
+        continue;
+      }
       Packet packet{i, to, out, bytes, sent[i], delay_ns, 1, out.ecn};
       if (fate) fate(packet);
       for (std::uint32_t c = 0; c < packet.copies; ++c) {

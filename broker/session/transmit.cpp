@@ -9,6 +9,11 @@ namespace portolan::broker {
 using session::SentKind;
 using session::SentPacket;
 
+namespace {
+constexpr std::uint32_t kPathProbes = 5;
+constexpr std::uint32_t kPathProbeBytes = PTL_FRAME_BYTES + sizeof(session::ProbeBody) + PTL_TRAILER_BYTES;
+}  // namespace
+
 bool Endpoint::State::poll_transmit(Transmit& out) {
   if (replies.size() != 0) {
     const std::uint32_t buffer = buffers.take();
@@ -119,7 +124,11 @@ bool Endpoint::State::build(Session& s, Transmit& out) {
   std::uint8_t* payload = buffer_at(buffer) + PTL_FRAME_BYTES;
   out.key_count = 0;
   ptl_frame frame{};
-  const bool challenge = s.probe_due_ns <= now.mono_ns;
+  bool challenge = s.probe_due_ns <= now.mono_ns;
+  if (challenge && s.probe_room < kPathProbeBytes) {  // until more comes from there
+    challenge = false;
+    s.probe_due_ns = kNever;
+  }
   if (s.answer_probe || challenge) {
     const bool answer = s.answer_probe;
     const std::uint32_t kind = answer ? session::kProbePathAnswer : session::kProbePath;
@@ -131,8 +140,12 @@ bool Endpoint::State::build(Session& s, Transmit& out) {
       s.answer_probe = false;
     } else {
       out.path = s.probe_path;
-      s.probe_due_ns = ++s.probe_tries < 5 ? now.mono_ns + std::max(s.rtt.answer(), 100 * kMillisecond) : kNever;
-      if (s.probe_due_ns == kNever) s.probe_nonce = 0;
+      s.probe_room -= kPathProbeBytes;
+      s.probe_due_ns = s.probe_next_ns = now.mono_ns + std::max(s.rtt.answer(), 100 * kMillisecond);
+      if (++s.probe_tries == kPathProbes) {
+        s.probe_due_ns = kNever;
+        s.probe_nonce = 0;
+      }
     }
     return true;
   }

@@ -32,6 +32,8 @@ const char* name_of(EventKind kind) {
       return "detached";
     case EventKind::denied:
       return "denied";
+    case EventKind::session_refused:
+      return "session_refused";
     case EventKind::peer_interest:
       return "peer_interest";
   }

@@ -44,6 +44,9 @@ void read_calibration(Context& c) {
   number("per_message_out_ns", out.per_message_out_ns);
   number("per_timer_ns", out.per_timer_ns);
   number("per_kib_ns", out.per_kib_ns);
+  // Files from before there was sealing say nothing of it.
+  if (document.contains("per_sealed_datagram_ns")) number("per_sealed_datagram_ns", out.per_sealed_datagram_ns);
+  if (document.contains("per_sealed_kib_ns")) number("per_sealed_kib_ns", out.per_sealed_kib_ns);
   out.sha256 = sha256_hex(text);
 }
 

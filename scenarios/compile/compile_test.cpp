@@ -230,7 +230,7 @@ TEST(HostileFiles, EmptyAndUnreadable) {
   EXPECT_EQ(messages_of_text("# only a comment\n"), empty);
   EXPECT_EQ(messages_of_text("just words"),
             "s.yaml:1:1: must be a map of keys and values; valid keys: title, duration, seed, "
-            "settle, drain, convergence, overlay, fragment, broker, calibration, harbours, tenants, "
+            "settle, drain, convergence, overlay, fragment, security, broker, calibration, harbours, tenants, "
             "models, links, clients, topics, load, faults, expect\n");
   EXPECT_EQ(messages_of(kBad / "absent.yaml"),
             "absent.yaml:1:1: cannot be opened; name a scenario file, such as scenarios/quickstart.yaml\n");

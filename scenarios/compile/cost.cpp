@@ -17,7 +17,7 @@ Cost predict_cost(const plan::Plan& plan, const std::string& folder) {
   std::vector<double> in(plan.processes.size(), 0);
   std::vector<double> out(plan.processes.size(), 0);
   std::vector<double> busy(plan.processes.size(), 0);  // seconds of CPU a second
-  const auto& cal = plan.calibration;
+  const plan::Calibration cal = plan::charged(plan);
   const auto harbour = [&](Index p) { return plan.nodes[plan.processes[p].node].harbour; };
   for (std::size_t s = 0; s < plan.streams.size(); ++s) {
     const plan::Stream& stream = plan.streams[s];

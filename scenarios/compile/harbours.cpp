@@ -10,10 +10,10 @@ constexpr std::size_t kMaxHarbours = 4'096;
 constexpr std::size_t kMaxTenants = 64;
 const std::vector<std::string> kHarbourKeys = {"at", "hub", "standby", "access", "machine"};
 
-const std::vector<std::string> kTopKeys = {"title",       "duration", "seed",     "settle", "drain",
-                                           "convergence", "overlay",  "fragment", "broker", "calibration",
-                                           "harbours",    "tenants",  "models",   "links",  "clients",
-                                           "topics",      "load",     "faults",   "expect"};
+const std::vector<std::string> kTopKeys = {"title",       "duration", "seed",     "settle",   "drain",
+                                           "convergence", "overlay",  "fragment", "security", "broker",
+                                           "calibration", "harbours", "tenants",  "models",   "links",
+                                           "clients",     "topics",   "load",     "faults",   "expect"};
 
 }  // namespace
 
@@ -55,6 +55,9 @@ void read_header(Context& c, const Options& options) {
       p.fragment_bytes = static_cast<std::uint32_t>(*bytes);
       c.fragment_given = true;
     }
+  }
+  if (const Tree* security = top.find("security")) {
+    p.security = static_cast<plan::Security>(c.choice(*security, "security", {"plain", "sealed"}).value_or(0));
   }
   for (const char* key : {"harbours", "clients", "topics", "load"}) {
     top.need(key, "{...}");

@@ -49,6 +49,7 @@ class Needs {
         c.install.least_ns > 0) {
       need(Feature::convergence_parts, "/convergence", "detection, propagation and install, each drawn");
     }
+    if (plan_.security == Security::sealed) need(Feature::sealing, "/security", "sealed");
     if (plan_.overlay.kind == OverlayKind::none) need(Feature::no_overlay, "/overlay/kind", "none");
   }
 

@@ -23,9 +23,10 @@ enum class Feature : std::uint8_t {
   convergence_parts,  // detection, propagation and install drawn for each change
   small_mtu,          // a link below 1500 bytes, or one that becomes so
   no_overlay,
-  machines,     // several
-  ordered,      // topic class
-  corrupt_disk  // fault kind
+  machines,      // several
+  ordered,       // topic class
+  corrupt_disk,  // fault kind
+  sealing        // sessions that are sealed: whoever cannot must not run them in the open
 };
 
 // The first need that is not among `honoured`, as an error of usage; `runner` names who refuses ("sim, lean").

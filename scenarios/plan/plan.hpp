@@ -288,7 +288,8 @@ struct Calibration {
   Ns per_datagram_in_ns = 0, per_datagram_out_ns = 0;
   Ns per_message_in_ns = 0, per_message_out_ns = 0;
   Ns per_timer_ns = 0;
-  Ns per_kib_ns = 0;  // copying and checking
+  Ns per_kib_ns = 0;                                     // copying and checking
+  Ns per_sealed_datagram_ns = 0, per_sealed_kib_ns = 0;  // sealing or opening, on top
   std::string sha256;
 };
 
@@ -318,6 +319,9 @@ struct Overlay {
   std::uint32_t inner_mtu_bytes = 1450;  // what the services' interfaces are set to
 };
 
+// How sessions protect what they carry. Same lengths, same timing, but for the CPU that sealing takes.
+enum class Security : std::uint8_t { plain, sealed };
+
 struct Plan {
   int version = kVersion;
   std::string name;
@@ -331,6 +335,7 @@ struct Plan {
   Convergence convergence;
   Overlay overlay;
   std::uint32_t fragment_bytes = 1280;
+  Security security = Security::plain;
   std::vector<Harbour> harbours;
   std::vector<Tenant> tenants;
   std::vector<Node> nodes;
@@ -345,6 +350,17 @@ struct Plan {
   Calibration calibration;
   std::vector<Input> inputs;  // by file
 };
+
+// What its work costs in a plan: with sealing, where there is any.
+inline Calibration charged(const Plan& plan) {
+  Calibration c = plan.calibration;
+  if (plan.security == Security::sealed) {
+    c.per_datagram_in_ns += c.per_sealed_datagram_ns;
+    c.per_datagram_out_ns += c.per_sealed_datagram_ns;
+    c.per_kib_ns += c.per_sealed_kib_ns;
+  }
+  return c;
+}
 
 // Canonical JSON (sorted keys, integers, two-space indent, final newline): equal plans are equal bytes.
 std::string to_json(const Plan& plan);

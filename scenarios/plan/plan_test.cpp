@@ -83,7 +83,8 @@ TEST(Plan, RunnersRefuseWhatTheyDoNotHonourAndNameIt) {
                                     Feature::no_overlay,
                                     Feature::machines,
                                     Feature::ordered,
-                                    Feature::corrupt_disk};
+                                    Feature::corrupt_disk,
+                                    Feature::sealing};
   const auto without = [&](Feature left_out, const Plan& plan) {
     std::vector<Feature> honoured = all;
     std::erase(honoured, left_out);
@@ -100,6 +101,7 @@ TEST(Plan, RunnersRefuseWhatTheyDoNotHonourAndNameIt) {
   EXPECT_EQ(without(Feature::fq_codel, plan), "test: /links/0/a_to_b/queue/kind: fq-codel: sim does not do that");
   EXPECT_EQ(without(Feature::ecn, plan), "test: /links/0/a_to_b/queue/ecn: true: sim does not do that");
   EXPECT_EQ(without(Feature::small_mtu, plan), "test: /links/0/a_to_b/mtu_bytes: 1400: sim does not do that");
+  EXPECT_EQ(without(Feature::sealing, plan), "test: /security: sealed: sim does not do that");
   EXPECT_EQ(without(Feature::no_overlay, plan), "test: /overlay/kind: none: sim does not do that");
   EXPECT_EQ(without(Feature::machines, plan), "test: /nodes/1/machine: a second machine, m2: sim does not do that");
   EXPECT_EQ(without(Feature::ordered, plan), "test: /topics/0/class: ordered: sim does not do that");
@@ -110,6 +112,26 @@ TEST(Plan, RunnersRefuseWhatTheyDoNotHonourAndNameIt) {
   EXPECT_EQ(without(Feature::csma, plan), "test: /links/1/kind: csma: sim does not do that");
   plan.faults[0].kind = FaultKind::corrupt_disk;
   EXPECT_EQ(without(Feature::corrupt_disk, plan), "test: /faults/0/kind: corrupt-disk: sim does not do that");
+}
+
+// A plan from before there was sealing: what it does not say is as it was, and it is written again as it came.
+TEST(Plan, WhatCameLaterMayBeLeftOut) {
+  Plan older = full_plan();
+  older.security = Security::plain;
+  older.calibration.per_sealed_datagram_ns = older.calibration.per_sealed_kib_ns = 0;
+  const std::string text = to_json(older);
+  EXPECT_EQ(text.find("seal"), std::string::npos);
+  EXPECT_EQ(text.find("security"), std::string::npos);
+  const auto read = from_json(text, "p.json");
+  ASSERT_TRUE(read) << read.error().text();
+  EXPECT_EQ(read->security, Security::plain);
+  EXPECT_EQ(to_json(*read), text);
+  Plan sealed = older;
+  sealed.security = Security::sealed;
+  sealed.calibration.per_sealed_kib_ns = 7;
+  EXPECT_EQ(from_json(to_json(sealed), "p.json")->security, Security::sealed);
+  EXPECT_EQ(charged(older).per_kib_ns, older.calibration.per_kib_ns);
+  EXPECT_EQ(charged(sealed).per_kib_ns, older.calibration.per_kib_ns + 7);
 }
 
 TEST(Plan, WhatIsNotAPlanIsRefused) {

@@ -27,7 +27,7 @@ namespace portolan::sim {
 inline constexpr plan::Feature kFullHonours[] = {
     plan::Feature::hubs,      plan::Feature::stations, plan::Feature::motion,   plan::Feature::point_to_point,
     plan::Feature::csma,      plan::Feature::wifi,     plan::Feature::fq_codel, plan::Feature::convergence_parts,
-    plan::Feature::small_mtu, plan::Feature::ecn};
+    plan::Feature::small_mtu, plan::Feature::ecn,      plan::Feature::sealing};
 
 class FullFabric final : public Fabric {
  public:

@@ -77,7 +77,7 @@ Expected<std::unique_ptr<BrokerHost>> BrokerHost::make(World& world, plan::Index
   config.broker_sessions.idle_interval_ns = static_cast<std::uint64_t>(me.heartbeat_idle_ns);
   config.broker_sessions.rate_bps = me.send_rate_bps;
   config.broker_sessions.fragment_bytes = world.plan.fragment_bytes;
-  config.broker_sessions.modes = broker::kModePlain;
+  config.broker_sessions.modes = modes_of(world.plan);
   config.client_sessions = config.broker_sessions;
   for (const plan::Process& other : world.plan.processes) {
     if (other.kind == plan::ProcessKind::client && other.broker == process) {

@@ -16,7 +16,8 @@ class ClientHost::Face final : public FaceOf<broker::ClientEngine> {
 
 ClientHost::ClientHost(World& world, const load::Workload& workload, plan::Index process, std::uint32_t incarnation,
                        std::unique_ptr<Recorder> application, std::unique_ptr<Recorder> audit)
-    : Host(world, process, incarnation, world.cores == nullptr ? CpuCost{} : cost_of(world.plan.calibration), *audit),
+    : Host(world, process, incarnation, world.cores == nullptr ? CpuCost{} : cost_of(plan::charged(world.plan)),
+           *audit),
       workload_(workload),
       application_(std::move(application)),
       own_audit_(std::move(audit)) {}
@@ -47,7 +48,7 @@ Expected<std::unique_ptr<ClientHost>> ClientHost::make(World& world, const load:
   config.session.idle_interval_ns = static_cast<std::uint64_t>(me.heartbeat_idle_ns);
   config.session.rate_bps = me.send_rate_bps;
   config.session.fragment_bytes = world.plan.fragment_bytes;
-  config.session.modes = broker::kModePlain;
+  config.session.modes = modes_of(world.plan);
 
   std::unique_ptr<ClientHost> host(
       new ClientHost(world, workload, process, incarnation, std::move(application), std::move(audit)));

@@ -21,7 +21,7 @@ namespace portolan::sim {
 
 // What of a plan this fidelity does beyond the least; all else it refuses by name.
 inline constexpr plan::Feature kLeanHonours[] = {plan::Feature::hubs, plan::Feature::stations, plan::Feature::small_mtu,
-                                                 plan::Feature::ecn};
+                                                 plan::Feature::ecn, plan::Feature::sealing};
 
 inline constexpr std::uint32_t kIpUdpEthernetBytes = 20 + 8 + 14;
 inline constexpr std::uint32_t kVxlanBytes = 50;  // outer Ethernet, IPv4, UDP, VXLAN (RFC 7348), between edges

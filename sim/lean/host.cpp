@@ -65,6 +65,10 @@ broker::Entropy entropy_of(const World& world, plan::Index process, std::uint32_
                    name64("entropy"))};
 }
 
+std::uint32_t modes_of(const plan::Plan& plan) {
+  return plan.security == plan::Security::sealed ? broker::kModeSealed : broker::kModePlain;
+}
+
 CpuCost cost_of(const plan::Calibration& c) {
   const auto u = [](plan::Ns v) { return static_cast<std::uint64_t>(v); };
   return {u(c.per_datagram_in_ns), u(c.per_datagram_out_ns), u(c.per_message_in_ns),

@@ -43,6 +43,8 @@ struct CpuCost {
 };
 
 CpuCost cost_of(const plan::Calibration& calibration);
+// One mode for all sessions of a plan, so that none can end up with another.
+std::uint32_t modes_of(const plan::Plan& plan);
 
 // What runs of the two engines differ in is behind this small face.
 class EngineFace {

@@ -95,7 +95,7 @@ Expected<void> Simulation::create(plan::Index process, std::uint32_t incarnation
   auto audit = Recorder::open(folder_, record::Writer::audit, process, incarnation);
   if (!audit) return tl::unexpected<Error>(audit.error());
   if (plan_.processes[process].kind == plan::ProcessKind::broker) {
-    auto host = BrokerHost::make(*world_, process, incarnation, cost_of(plan_.calibration), std::move(*audit));
+    auto host = BrokerHost::make(*world_, process, incarnation, cost_of(plan::charged(plan_)), std::move(*audit));
     if (!host) return tl::unexpected<Error>(host.error());
     hosts_.push_back(std::move(*host));
   } else {

@@ -23,6 +23,7 @@ inline Plan full_plan() {
       {70, {JitterKind::uniform, 71, 72}}, {73, {JitterKind::exponential, 74, 75}}, {76, {JitterKind::normal, 77, 78}}};
   p.overlay = {OverlayKind::none, 0, 1500};
   p.fragment_bytes = 1088;
+  p.security = Security::sealed;
   p.harbours = {
       {"a", 52'520'000, 13'400'000, true, kNone, kNone}, {"b", -1, -2, false, 0, 2}, {"c", -3, -4, true, kNone, kNone}};
   p.tenants = {{"blue", 100, "10.0.0.0/16"}};
@@ -79,7 +80,7 @@ inline Plan full_plan() {
   p.faults = {{"f", FaultKind::lose_control, 50, 51, {0}, Way::b_to_a, {2}, true, x, {"loss"}, -52, -53, 54}};
   p.expectations = {{"e", ExpectKind::latency_rise, "#", 0, 9999, 55, "x.yaml:1", 87, 88, 89, 90, 1, Way::a_to_b, 91,
                      Between::publishers}};
-  p.calibration = {"c", "placeholder", 56, 57, 58, 59, 60, 61, std::string(64, 'c')};
+  p.calibration = {"c", "placeholder", 56, 57, 58, 59, 60, 61, 62, 63, std::string(64, 'c')};
   p.inputs = {{"i", std::string(64, 'd')}};
   return p;
 }
