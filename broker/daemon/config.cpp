@@ -252,7 +252,8 @@ std::vector<std::string> needs_restart(const Config& running, const Config& next
   const auto peers = [](const Config& c) {
     std::vector<std::string> all;
     for (const Peer& p : c.peers) {
-      all.push_back(std::to_string(p.id) + " " + p.address + " " + std::to_string(static_cast<int>(p.role)));
+      all.push_back(std::to_string(p.id) + " " + p.address + " " + std::to_string(static_cast<int>(p.role)) + " " +
+                    p.name);
     }
     return all;
   };
@@ -276,6 +277,7 @@ std::vector<std::string> needs_restart(const Config& running, const Config& next
   differ("peers", peers(running) != peers(next));
   differ("topics", topics(running) != topics(next));
   differ("state", running.state != next.state);
+  differ("incarnation", running.incarnation != next.incarnation);
   differ("metrics", running.metrics_listen != next.metrics_listen);
   differ("control", running.control != next.control);
   differ("log.form", running.log.json != next.log.json);

@@ -479,6 +479,7 @@ class Core {
   void expire(std::uint32_t topic);
   void relieve_memory(std::uint32_t length = 0);
   bool waited_for(const Downstream& down, const Entry& entry) const;
+  bool somebody_is_away() const;
   bool comes_back_for(const Entry& entry) const;
   void let_go_for_memory(std::uint32_t entry, std::uint32_t length);
   bool short_of_memory(std::uint32_t eighths, bool but_slots = false) const;

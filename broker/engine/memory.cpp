@@ -61,6 +61,11 @@ bool Core::comes_back_for(const Entry& entry) const {
   return false;
 }
 
+bool Core::somebody_is_away() const {
+  return std::any_of(downstreams_, downstreams_ + downstream_high_,
+                     [](const Downstream& down) { return down.used && !down.detached && down.slot == kNil; });
+}
+
 // `length`: of a long message that is to begin; 0: none.
 void Core::relieve_memory(std::uint32_t length) {
   const std::uint32_t steps = length == 0 ? kRelieveSteps : kRelieveForLong;
@@ -93,6 +98,9 @@ void Core::relieve_memory(std::uint32_t length) {
       continue;
     }
     if (oldest != owed_by_none) {
+      // Whoever is there and below the bound is not let go, and all other heads are younger than this one.
+      const bool young = now_.mono_ns - log_.entry(head).time_ns < detach_ns_;
+      if (young && !withheld_for_peers_ && !withheld_for_clients_ && !somebody_is_away()) return;
       tried_ns = log_.entry(head).time_ns;
       const bool helps = !log_.entry(head).is_gap() || !short_of_memory(7);
       if (helps && log_.entry(head).pending != 0) let_go_for_memory(head, length);

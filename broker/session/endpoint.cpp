@@ -52,7 +52,7 @@ Endpoint::State::State(const Limits& l, const Identity& self, const Entropy& ent
   events.build(arena, 4 * l.sessions + 16);
   progressed.build(arena, l.sessions);
   roomy.build(arena, l.sessions);
-  replies.build(arena, std::min(32u, 2 * l.sessions + 4));
+  replies.build(arena, std::max(std::min(32u, 2 * l.sessions + 4), l.sessions));  // all are told when a broker ends
   for (auto* rings : {want_slots, begun_wants, keep_wants, keepers}) {
     for (std::uint32_t c = 0; c < PTL_CLASSES; ++c) rings[c].build(arena, l.sessions);
   }

@@ -156,6 +156,7 @@ void Endpoint::State::establish(Session& s) {
     if (who->slot != kNil && who->slot != s.slot) end_session(sessions[who->slot], DownReason::replaced, false);
     who->slot = s.slot;
     who->incarnation = s.peer_incarnation;
+    who->key = s.peer_key;  // its place may have been taken and made anew since the handshake began
   }
   if (s.peer_slot != kNil) {
     Peer& peer = peers[s.peer_slot];
