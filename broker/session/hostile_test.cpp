@@ -309,6 +309,21 @@ TEST(Hostile, OfAMalformedAckNothingCounts) {
   EXPECT_EQ(wire->nodes[1]->got.size(), 1u);
 }
 
+TEST(Hostile, AGoneThatNeverEndsIsAsLongAsTheWindow) {
+  auto wire = make_pair(5 * kMs);
+  wire->run_for(300 * kMs);
+  Node &a = *wire->nodes[0], &b = *wire->nodes[1];
+  std::uint8_t body[12];
+  put(body, std::uint32_t{2});
+  put(body + 4, std::uint32_t{1});
+  put(body + 8, std::uint32_t{1u << 24});  // it would take a second, 2^31 minutes
+  ASSERT_TRUE(a.endpoint->send_control(wire->now(), a.up, PTL_C_GONE, body));
+  wire->run_for(50 * kMs);
+  const std::uint64_t gone = b.endpoint->counters().gone_messages;
+  EXPECT_GT(gone, 0u);
+  EXPECT_LE(gone, Limits::sim_client().receive_messages);
+}
+
 TEST(Hostile, AProbeOfALaterVersionIsCountedAndIgnored) {
   auto wire = make_plain_pair(5 * kMs);
   wire->run_for(300 * kMs);

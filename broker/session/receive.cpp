@@ -299,8 +299,11 @@ void Endpoint::State::hand_up_control(Session& s, std::uint32_t at) {
     const auto lane = session::get<std::uint32_t>(body);
     const auto first = session::get<std::uint32_t>(body + 4);
     const auto last = session::get<std::uint32_t>(body + 8);
-    for (std::uint32_t n = first; lane != kControlLane && lane < kLanes && ahead(last, n) >= 0 && in_range(s, lane, n);
-         ++n) {
+    // A sender has no more than this on its way; `admitted` rises here, and what is in range with it.
+    std::uint32_t left = std::max<std::uint32_t>(limits.receive_messages, 64);
+    for (std::uint32_t n = first;
+         left != 0 && lane != kControlLane && lane < kLanes && ahead(last, n) >= 0 && in_range(s, lane, n);
+         ++n, --left) {
       if (came_before(s, lane, n)) continue;
       ++counters.gone_messages;
       forget_partial(s, lane, n);
